@@ -1,0 +1,82 @@
+/* Happenings: process-wide atomic counters and gauges, each with its unit and help where it is declared.
+ * Prometheus prints the table; adding one is one row.
+ */
+#ifndef TIDEMARK_COUNTER_H
+#define TIDEMARK_COUNTER_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* X(enumerator, prometheus name, type, help) */
+#define TIDE_COUNTERS(X)                                                                           \
+    X(CONNECTIONS, "tidemark_connections_total", "counter", "Forward connections accepted")        \
+    X(CONNECTIONS_OPEN, "tidemark_connections", "gauge", "Forward connections open now")           \
+    X(CLOSED_MALFORMED, "tidemark_connections_closed_malformed_total", "counter",                  \
+      "Forward connections closed because of a framing error")                                    \
+    X(CLOSED_FOREIGN, "tidemark_connections_closed_foreign_total", "counter",                      \
+      "Connections to the Forward port that spoke something else (TLS, HTTP, noise)")              \
+    X(CLOSED_TOO_LARGE, "tidemark_connections_closed_too_large_total", "counter",                  \
+      "Forward connections closed because a frame was over ingest.max_frame_bytes")                \
+    X(HEARTBEATS, "tidemark_heartbeats_total", "counter", "nil heartbeats received")               \
+    X(STRAY_VALUES, "tidemark_stray_values_total", "counter",                                      \
+      "msgpack values on a Forward connection that are no request")                                \
+    X(BAD_OPTIONS, "tidemark_bad_options_total", "counter",                                        \
+      "Forward requests whose option was neither a map nor nil")                                   \
+    X(UNKNOWN_EVENTS, "tidemark_unknown_event_types_total", "counter",                             \
+      "Events with an unknown event type, counted as debug")                                       \
+    X(BAD_FIELDS, "tidemark_bad_fields_total", "counter",                                          \
+      "Optional fields left out because their value was unusable")                                 \
+    X(RECEIVED_BYTES, "tidemark_received_bytes_total", "counter", "Bytes read from Forward peers") \
+    X(ACKS, "tidemark_acks_total", "counter", "Acks written to Forward peers")                     \
+    X(ACKS_DROPPED, "tidemark_acks_dropped_total", "counter",                                      \
+      "Acks dropped because the peer does not read them")                                          \
+    X(INGEST_STALLS, "tidemark_ingest_stalls_total", "counter",                                    \
+      "Times a shard stopped reading because all parcels were in flight")                          \
+    X(COMMITS, "tidemark_commits_total", "counter", "Group commits on disk")                       \
+    X(COMMIT_FAILURES, "tidemark_commit_failures_total", "counter",                                \
+      "Group commits that failed and were retried")                                                \
+    X(SEALS, "tidemark_seals_total", "counter", "Intervals sealed to rows")                        \
+    X(DAMAGED_VALUES, "tidemark_damaged_values_total", "counter",                                  \
+      "Stored values that failed their checksum and were skipped")
+
+#define TIDE_X(id, name, type, help) TIDE_COUNT_##id,
+enum tide_counter { TIDE_COUNTERS(TIDE_X) TIDE_COUNTER_COUNT };
+#undef TIDE_X
+
+struct tide_counter_info {
+    const char *name, *type, *help;
+};
+
+extern atomic_ullong tide_counter_value[TIDE_COUNTER_COUNT];
+extern const struct tide_counter_info tide_counter_info[TIDE_COUNTER_COUNT];
+
+static inline void tide_count(enum tide_counter counter, uint64_t n)
+{
+    atomic_fetch_add_explicit(&tide_counter_value[counter], n, memory_order_relaxed);
+}
+
+static inline void tide_uncount(enum tide_counter counter, uint64_t n)
+{
+    atomic_fetch_sub_explicit(&tide_counter_value[counter], n, memory_order_relaxed);
+}
+
+static inline uint64_t tide_counted(enum tide_counter counter)
+{
+    return atomic_load_explicit(&tide_counter_value[counter], memory_order_relaxed);
+}
+
+/* Durations as a fixed histogram (Prometheus): commits, HTTP. Bounds in microseconds below. */
+#define TIDE_TIMING_BOUNDS 12
+extern const uint64_t tide_timing_bound_us[TIDE_TIMING_BOUNDS]; /* 100 us .. 10 s, last bucket is the rest */
+
+struct tide_timing {
+    atomic_ullong bucket[TIDE_TIMING_BOUNDS + 1];
+    atomic_ullong sum_us;
+    atomic_ullong count;
+};
+
+void tide_timing_add(struct tide_timing *timing, uint64_t us);
+
+extern struct tide_timing tide_commit_timing; /* begin of a group commit to its return from fsync */
+
+#endif
