@@ -16,8 +16,8 @@ struct tide_api_cfg {
 
 struct tide_api;
 
-enum tide_rc tide_api_start(const struct tide_api_cfg *cfg, struct tide_query *query, struct tide_api **ret,
-                            struct tide_err *err);
+enum tide_rc tide_api_start(const struct tide_api_cfg *cfg, struct tide_query *query,
+                            struct tide_api **ret, struct tide_err *err);
 const char *tide_api_address(const struct tide_api *api); /* as bound */
 void tide_api_stop(struct tide_api *api);                 /* NULL is fine; idempotent */
 

@@ -16,11 +16,12 @@ void tide_clock_fake(int64_t wall_us);
 
 #define TIDE_TIME_TEXT_SIZE 40
 
-/* RFC 3339 in UTC with milliseconds, "2026-11-23T17:15:02.120Z"; returns text. Years 0000..9999, clamped. */
+/* RFC 3339 in UTC with milliseconds, "2026-11-23T17:15:02.120Z"; returns text. Years 0000..9999,
+ * clamped. */
 char *tide_time_text(char text[TIDE_TIME_TEXT_SIZE], int64_t wall_us);
 
-/* Parses RFC 3339 ("2026-11-23T17:15:02.120+01:00", "Z", "z", a blank for the T, any number of fraction digits)
- * from text[0, len). Returns false and writes nothing when it is not one. */
+/* Parses RFC 3339 ("2026-11-23T17:15:02.120+01:00", "Z", "z", a blank for the T, any number of
+ * fraction digits) from text[0, len). Returns false and writes nothing when it is not one. */
 _Bool tide_time_parse(const char *text, size_t len, int64_t *ret_wall_us);
 
 #endif

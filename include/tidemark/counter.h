@@ -1,5 +1,5 @@
-/* Happenings: process-wide atomic counters and gauges, each with its unit and help where it is declared.
- * Prometheus prints the table; adding one is one row.
+/* Happenings: process-wide atomic counters and gauges, each with its unit and help where it is
+ * declared. Prometheus prints the table; adding one is one row.
  */
 #ifndef TIDEMARK_COUNTER_H
 #define TIDEMARK_COUNTER_H
@@ -12,7 +12,7 @@
     X(CONNECTIONS, "tidemark_connections_total", "counter", "Forward connections accepted")        \
     X(CONNECTIONS_OPEN, "tidemark_connections", "gauge", "Forward connections open now")           \
     X(CLOSED_MALFORMED, "tidemark_connections_closed_malformed_total", "counter",                  \
-      "Forward connections closed because of a framing error")                                    \
+      "Forward connections closed because of a framing error")                                     \
     X(CLOSED_FOREIGN, "tidemark_connections_closed_foreign_total", "counter",                      \
       "Connections to the Forward port that spoke something else (TLS, HTTP, noise)")              \
     X(CLOSED_TOO_LARGE, "tidemark_connections_closed_too_large_total", "counter",                  \
@@ -67,7 +67,8 @@ static inline uint64_t tide_counted(enum tide_counter counter)
 
 /* Durations as a fixed histogram (Prometheus): commits, HTTP. Bounds in microseconds below. */
 #define TIDE_TIMING_BOUNDS 12
-extern const uint64_t tide_timing_bound_us[TIDE_TIMING_BOUNDS]; /* 100 us .. 10 s, last bucket is the rest */
+extern const uint64_t
+    tide_timing_bound_us[TIDE_TIMING_BOUNDS]; /* 100 us .. 10 s, last bucket is the rest */
 
 struct tide_timing {
     atomic_ullong bucket[TIDE_TIMING_BOUNDS + 1];

@@ -1,4 +1,5 @@
-/* CRC-32C (Castagnoli, reflected, init and xor-out all ones), as in iSCSI and ext4. Every stored value ends in one. */
+/* CRC-32C (Castagnoli, reflected, init and xor-out all ones), as in iSCSI and ext4. Every stored
+ * value ends in one. */
 #ifndef TIDEMARK_CRC32C_H
 #define TIDEMARK_CRC32C_H
 

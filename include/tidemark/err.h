@@ -1,9 +1,10 @@
 /* Outcome codes and error text.
  *
- * Every function that can fail returns an enum tide_rc. The first few are answers ("there is none", "not
- * yet"), the rest mean "failed" and travel up unchanged. Text is added at the edges only: the function that
- * met the failure sets it, each frame that knows a better noun wraps it, so a reader sees
- * `open /var/lib/tidemark: map 64 GiB: No space left on device`. The frame that stops the error logs it, once.
+ * Every function that can fail returns an enum tide_rc. The first few are answers ("there is none",
+ * "not yet"), the rest mean "failed" and travel up unchanged. Text is added at the edges only: the
+ * function that met the failure sets it, each frame that knows a better noun wraps it, so a reader
+ * sees `open /var/lib/tidemark: map 64 GiB: No space left on device`. The frame that stops the
+ * error logs it, once.
  */
 #ifndef TIDEMARK_ERR_H
 #define TIDEMARK_ERR_H

@@ -1,5 +1,5 @@
-/* event - one module log event as it arrived. Lives for microseconds, on a stack; its texts point into the
- * receive buffer and die with it.
+/* event - one module log event as it arrived. Lives for microseconds, on a stack; its texts point
+ * into the receive buffer and die with it.
  */
 #ifndef TIDEMARK_EVENT_H
 #define TIDEMARK_EVENT_H
@@ -9,28 +9,28 @@
 #include "tidemark/gauge.h"
 
 /* X(enumerator, name). The order is part of the file format: append only. */
-#define TIDE_EVENT_KINDS(X)                                                                        \
-    X(START, "start")                                                                              \
-    X(STOP, "stop")                                                                                \
-    X(HEALTH, "health")                                                                            \
-    X(REQUEST, "request")                                                                          \
-    X(RESPONSE, "response")                                                                        \
-    X(ERROR, "error")                                                                              \
-    X(PERFORMANCE, "performance")                                                                  \
-    X(CONFIG, "config")                                                                            \
-    X(METRIC, "metric")                                                                            \
+#define TIDE_EVENT_KINDS(X)       \
+    X(START, "start")             \
+    X(STOP, "stop")               \
+    X(HEALTH, "health")           \
+    X(REQUEST, "request")         \
+    X(RESPONSE, "response")       \
+    X(ERROR, "error")             \
+    X(PERFORMANCE, "performance") \
+    X(CONFIG, "config")           \
+    X(METRIC, "metric")           \
     X(DEBUG, "debug")
 
 #define TIDE_X(id, name) TIDE_EVENT_##id,
 enum tide_event_kind { TIDE_EVENT_KINDS(TIDE_X) TIDE_EVENT_KIND_COUNT };
 #undef TIDE_X
 
-#define TIDE_MODULE_NAME_MAX  128 /* bytes of UTF-8, no control characters */
-#define TIDE_ID_MAX           128 /* correlation, instance and event ids, bytes; longer ones are cut */
-#define TIDE_ERROR_TEXT_MAX   256 /* bytes kept of an error text */
-#define TIDE_DURATION_MAX_US  (INT64_C(1) << 40)
-#define TIDE_OVERFLOW_MODULE  "__overflow__"
-#define TIDE_SAMPLE_RATE_MIN  1e-6
+#define TIDE_MODULE_NAME_MAX 128 /* bytes of UTF-8, no control characters */
+#define TIDE_ID_MAX          128 /* correlation, instance and event ids, bytes; longer ones are cut */
+#define TIDE_ERROR_TEXT_MAX  256 /* bytes kept of an error text */
+#define TIDE_DURATION_MAX_US (INT64_C(1) << 40)
+#define TIDE_OVERFLOW_MODULE "__overflow__"
+#define TIDE_SAMPLE_RATE_MIN 1e-6
 
 struct tide_text {
     const char *start; /* not terminated */
@@ -48,11 +48,11 @@ struct tide_event {
     uint8_t kind;           /* enum tide_event_kind */
     bool has_duration;
     bool has_outcome; /* success or status was given */
-    bool success;     /* the outcome; derived from error and status when not given; true without any */
+    bool success; /* the outcome; derived from error and status when not given; true without any */
     bool has_healthy;
     bool healthy;
-    uint8_t gauges;            /* bit g set: gauge[g] was given */
-    double duration_us;        /* as received, not rounded: the histogram bucket comes from this */
+    uint8_t gauges;     /* bit g set: gauge[g] was given */
+    double duration_us; /* as received, not rounded: the histogram bucket comes from this */
     int64_t gauge[TIDE_GAUGE_COUNT]; /* scaled integers, see gauge.h; >= 0 */
 };
 

@@ -1,9 +1,10 @@
 /* The table of resource gauges, and how one gauge folds, merges and gathers.
  *
- * A gauge is a scaled integer >= 0. Over time (merge) the newest sample wins, by timestamp, then by value;
- * maximum, sum and count of the samples are kept beside it. Over subjects (gather: instances into a module,
- * modules into the fleet) an additive gauge adds its last values and its maxima; a mean gauge keeps the
- * larger ones, and its mean is sum / count over all samples. Every operation is commutative and associative.
+ * A gauge is a scaled integer >= 0. Over time (merge) the newest sample wins, by timestamp, then by
+ * value; maximum, sum and count of the samples are kept beside it. Over subjects (gather: instances
+ * into a module, modules into the fleet) an additive gauge adds its last values and its maxima; a
+ * mean gauge keeps the larger ones, and its mean is sum / count over all samples. Every operation
+ * is commutative and associative.
  */
 #ifndef TIDEMARK_GAUGE_H
 #define TIDEMARK_GAUGE_H
@@ -15,10 +16,10 @@ enum tide_gather { TIDE_GATHER_ADD, TIDE_GATHER_MEAN };
 
 /* X(enumerator, event field, scale: stored = given * scale, gather).
  * The order is part of the file format: append only. */
-#define TIDE_GAUGES(X)                                                                             \
-    X(MEMORY, "memory_bytes", 1, TIDE_GATHER_ADD)                                                  \
-    X(CPU, "cpu_percent", 1000, TIDE_GATHER_MEAN)                                                  \
-    X(GOROUTINES, "goroutines", 1, TIDE_GATHER_ADD)                                                \
+#define TIDE_GAUGES(X)                              \
+    X(MEMORY, "memory_bytes", 1, TIDE_GATHER_ADD)   \
+    X(CPU, "cpu_percent", 1000, TIDE_GATHER_MEAN)   \
+    X(GOROUTINES, "goroutines", 1, TIDE_GATHER_ADD) \
     X(DB_CONNECTIONS, "db_connections", 1, TIDE_GATHER_ADD)
 
 #define TIDE_X(id, field, scale, gather) TIDE_GAUGE_##id,

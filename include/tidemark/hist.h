@@ -1,8 +1,9 @@
-/* Mergeable latency histogram: base-2 exponential buckets 2^(1/32) wide (Prometheus native histogram schema 5,
- * OpenTelemetry scale 5). Bucket 0 holds everything up to 1 us; bucket i >= 1 holds (2^((i-1)/32), 2^(i/32)] us,
- * upper bound inclusive as in those two formats; the last one ends at 2^40 us. Buckets are never merged or
- * re-cut, so the geometric middle of a bucket is within 2^(1/64) - 1 = 1.09 % of every value in it, over any
- * number of merges. Memory is one span of counts from the first to the last bucket in use.
+/* Mergeable latency histogram: base-2 exponential buckets 2^(1/32) wide (Prometheus native
+ * histogram schema 5, OpenTelemetry scale 5). Bucket 0 holds everything up to 1 us; bucket i >= 1
+ * holds (2^((i-1)/32), 2^(i/32)] us, upper bound inclusive as in those two formats; the last one
+ * ends at 2^40 us. Buckets are never merged or re-cut, so the geometric middle of a bucket is
+ * within 2^(1/64) - 1 = 1.09 % of every value in it, over any number of merges. Memory is one span
+ * of counts from the first to the last bucket in use.
  */
 #ifndef TIDEMARK_HIST_H
 #define TIDEMARK_HIST_H
@@ -10,9 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define TIDE_HIST_SUB     32 /* buckets in one octave */
-#define TIDE_HIST_OCTAVES 40
-#define TIDE_HIST_BUCKETS (1 + TIDE_HIST_SUB * TIDE_HIST_OCTAVES)
+#define TIDE_HIST_SUB            32 /* buckets in one octave */
+#define TIDE_HIST_OCTAVES        40
+#define TIDE_HIST_BUCKETS        (1 + TIDE_HIST_SUB * TIDE_HIST_OCTAVES)
 #define TIDE_HIST_RELATIVE_ERROR 0.011
 
 struct tide_hist {
@@ -22,7 +23,8 @@ struct tide_hist {
     uint16_t capacity;
 };
 
-/* The bucket of a duration in us, 0 <= us <= 2^40 (clamped). Exact: decided on the bits of the double. */
+/* The bucket of a duration in us, 0 <= us <= 2^40 (clamped). Exact: decided on the bits of the
+ * double. */
 unsigned tide_hist_bucket(double us);
 
 /* Bounds of a bucket in us: (lower, upper]. */
@@ -40,8 +42,9 @@ void tide_hist_reset(struct tide_hist *hist);                              /* ke
 uint64_t tide_hist_total(const struct tide_hist *hist);
 bool tide_hist_equal(const struct tide_hist *a, const struct tide_hist *b);
 
-/* The q-quantile, nearest rank: the middle of the bucket that holds the smallest value with at least q of the
- * samples at or below it, kept within [min_us - 0.5, max_us + 0.5]. 0 < q <= 1. NAN when empty. */
+/* The q-quantile, nearest rank: the middle of the bucket that holds the smallest value with at
+ * least q of the samples at or below it, kept within [min_us - 0.5, max_us + 0.5]. 0 < q <= 1. NAN
+ * when empty. */
 double tide_hist_quantile_us(const struct tide_hist *hist, double q, uint64_t min_us,
                              uint64_t max_us);
 

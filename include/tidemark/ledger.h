@@ -2,34 +2,35 @@
  *
  *     received = stored + late + duplicate + sampled + rejected
  *
- * holds at any time, across crashes, because a chunk's books travel with its parcel and are added to the
- * stored ledger in the same transaction as its effect.
+ * holds at any time, across crashes, because a chunk's books travel with its parcel and are added
+ * to the stored ledger in the same transaction as its effect.
  */
 #ifndef TIDEMARK_LEDGER_H
 #define TIDEMARK_LEDGER_H
 
 #include <stdint.h>
 
-/* X(enumerator, name) : why one entry was rejected. The order is part of the file format: append only. */
-#define TIDE_ENTRY_REASONS(X)                                                                      \
-    X(NO_MODULE, "no_module")                                                                      \
-    X(BAD_MODULE_ID, "bad_module_id")                                                              \
-    X(BAD_EVENT, "bad_event")                                                                      \
-    X(BAD_TIME, "bad_time")                                                                        \
-    X(BAD_DURATION, "bad_duration")                                                                \
-    X(BAD_SUCCESS, "bad_success")                                                                  \
-    X(BAD_STATUS, "bad_status")                                                                    \
-    X(BAD_SAMPLE_RATE, "bad_sample_rate")                                                          \
-    X(NOT_A_MAP, "not_a_map")                                                                      \
-    X(NOT_AN_ENTRY, "not_an_entry")                                                                \
+/* X(enumerator, name) : why one entry was rejected. The order is part of the file format: append
+ * only. */
+#define TIDE_ENTRY_REASONS(X)             \
+    X(NO_MODULE, "no_module")             \
+    X(BAD_MODULE_ID, "bad_module_id")     \
+    X(BAD_EVENT, "bad_event")             \
+    X(BAD_TIME, "bad_time")               \
+    X(BAD_DURATION, "bad_duration")       \
+    X(BAD_SUCCESS, "bad_success")         \
+    X(BAD_STATUS, "bad_status")           \
+    X(BAD_SAMPLE_RATE, "bad_sample_rate") \
+    X(NOT_A_MAP, "not_a_map")             \
+    X(NOT_AN_ENTRY, "not_an_entry")       \
     X(TRUNCATED, "truncated")
 
 /* X(enumerator, name) : why a whole chunk was rejected. Append only. */
-#define TIDE_CHUNK_REASONS(X)                                                                      \
-    X(BAD_GZIP, "bad_gzip")                                                                        \
-    X(TOO_LARGE, "too_large")                                                                      \
-    X(UNKNOWN_COMPRESSION, "unknown_compression")                                                  \
-    X(UNSUPPORTED_SIGNAL, "unsupported_signal")                                                    \
+#define TIDE_CHUNK_REASONS(X)                     \
+    X(BAD_GZIP, "bad_gzip")                       \
+    X(TOO_LARGE, "too_large")                     \
+    X(UNKNOWN_COMPRESSION, "unknown_compression") \
+    X(UNSUPPORTED_SIGNAL, "unsupported_signal")   \
     X(ID_REUSE, "id_reuse")
 
 #define TIDE_X(id, name) TIDE_ENTRY_##id,

@@ -1,6 +1,7 @@
 /* Log lines on stderr: `2026-11-23T17:15:02.120Z warning ingest: peer 127.0.0.1:5170 closed: ...`
- * They say room, noun, what, why; lower case, no full stop. What a peer can repeat is a counter, or passes a
- * gate: at most `burst` lines per minute, the suppressed ones counted into the next line that passes.
+ * They say room, noun, what, why; lower case, no full stop. What a peer can repeat is a counter, or
+ * passes a gate: at most `burst` lines per minute, the suppressed ones counted into the next line
+ * that passes.
  */
 #ifndef TIDEMARK_LOG_H
 #define TIDEMARK_LOG_H

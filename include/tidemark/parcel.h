@@ -1,10 +1,11 @@
-/* parcel - the events of one chunk, already folded: one delta per (module, interval), the histogram samples and
- * instance gauges beside them, and the chunk's own books. It travels from the connection to the disk and home
- * again; coming home committed is the permission to ack. Exactly one thread holds it: a baton.
+/* parcel - the events of one chunk, already folded: one delta per (module, interval), the histogram
+ * samples and instance gauges beside them, and the chunk's own books. It travels from the
+ * connection to the disk and home again; coming home committed is the permission to ack. Exactly
+ * one thread holds it: a baton.
  *
- * All memory is flat growing arrays that a reset empties without freeing, so a parcel is filled at the speed of
- * the decoder. Bounded: at most TIDE_PARCEL_DELTAS deltas (the rest is booked to __overflow__), at most one
- * sample and one gauge set per entry of a frame whose size is bounded.
+ * All memory is flat growing arrays that a reset empties without freeing, so a parcel is filled at
+ * the speed of the decoder. Bounded: at most TIDE_PARCEL_DELTAS deltas (the rest is booked to
+ * __overflow__), at most one sample and one gauge set per entry of a frame whose size is bounded.
  */
 #ifndef TIDEMARK_PARCEL_H
 #define TIDEMARK_PARCEL_H
@@ -45,6 +46,7 @@ struct tide_delta {
     uint64_t slowest_us;
     int64_t error_us;  /* time of the error kept */
     uint32_t instance; /* 1 + index of the first gauge set, 0: none */
+    uint32_t slot;     /* where the lookup table points here */
 };
 
 /* Gauges of one instance, chained to its delta. */
@@ -54,7 +56,7 @@ struct tide_delta_instance {
 };
 
 struct tide_sample {
-    uint32_t delta;  /* index */
+    uint32_t delta; /* index */
     uint16_t bucket;
     uint16_t spare;
     uint32_t count; /* weight */
@@ -78,8 +80,9 @@ struct tide_parcel {
     uint32_t samples, sample_capacity;
     char *text;
     uint32_t text_len, text_capacity;
-    uint32_t *slot; /* open addressing: 1 + delta index */
-    uint32_t slot_mask;
+    uint32_t *slot;    /* open addressing: 1 + delta index */
+    uint32_t slots;    /* a power of two, or 0 */
+    uint32_t overflow; /* 1 + index of the newest __overflow__ delta, 0: none */
 
     struct tide_ledger books; /* of this chunk, should it be new */
     bool has_identity;
@@ -90,7 +93,8 @@ struct tide_parcel {
     struct tide_mailbox *home; /* where commit sends it */
     uint64_t owner;            /* the shard's word for the connection; 0: nobody waits */
     uint16_t chunk_len;        /* 0: no ack wanted */
-    uint8_t chunk[TIDE_PARCEL_CHUNK_MAX]; /* the chunk value as msgpack, to be echoed byte for byte */
+    uint8_t
+        chunk[TIDE_PARCEL_CHUNK_MAX]; /* the chunk value as msgpack, to be echoed byte for byte */
 };
 
 void tide_parcel_init(struct tide_parcel *parcel);
@@ -105,11 +109,13 @@ size_t tide_parcel_memory(const struct tide_parcel *parcel);
 /* Nothing in it that a commit would have to keep. */
 bool tide_parcel_empty(const struct tide_parcel *parcel);
 
-/* No room for another module-interval: post it (events without chunk id) or see them go to __overflow__. */
+/* No room for another module-interval: post it (events without chunk id) or see them go to
+ * __overflow__. */
 bool tide_parcel_full(const struct tide_parcel *parcel);
 
-/* Folds one decoded event (its module name is set and valid) that arrived at arrival_us and books it: received, and
- * stored, late (older than lateness_s before arrival) or skewed (booked at arrival). Aborts when memory is out. */
+/* Folds one decoded event (its module name is set and valid) that arrived at arrival_us and books
+ * it: received, and stored, late (older than lateness_s before arrival) or skewed (booked at
+ * arrival). Aborts when memory is out. */
 void tide_parcel_fold(struct tide_parcel *parcel, const struct tide_fold_rules *rules,
                       const struct tide_event *ev, int64_t arrival_us);
 

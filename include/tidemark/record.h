@@ -1,9 +1,9 @@
 /* record - what is known about one module over one stretch of time.
  *
- * Fold an event into it, merge a record of the same subject (shard deltas, late data, tiers, ranges), gather
- * records of other subjects (modules into the fleet). Integers only, ties broken by value: all three are
- * exactly commutative and associative, so neither the order of arrival nor the way of grouping can be seen in
- * a result.
+ * Fold an event into it, merge a record of the same subject (shard deltas, late data, tiers,
+ * ranges), gather records of other subjects (modules into the fleet). Integers only, ties broken by
+ * value: all three are exactly commutative and associative, so neither the order of arrival nor the
+ * way of grouping can be seen in a result.
  */
 #ifndef TIDEMARK_RECORD_H
 #define TIDEMARK_RECORD_H
@@ -71,7 +71,8 @@ bool tide_slowest_beats(uint64_t candidate_us, const char *candidate_id, uint32_
 void tide_record_init(struct tide_record *record);
 void tide_record_fini(struct tide_record *record);
 void tide_record_reset(struct tide_record *record); /* as after init, memory kept */
-void tide_record_copy(struct tide_record *into, const struct tide_record *from); /* into initialised */
+void tide_record_copy(struct tide_record *into,
+                      const struct tide_record *from); /* into initialised */
 
 /* One event at time_us; instance_id from tide_instance_id(). */
 void tide_record_fold(struct tide_record *record, const struct tide_event *ev, int64_t time_us,

@@ -1,7 +1,9 @@
-/* storage's door: the store on disk, its write side (one thread: the committer) and its snapshots (any thread).
+/* storage's door: the store on disk, its write side (one thread: the committer) and its snapshots
+ * (any thread).
  *
- * No reader outside this room knows that LMDB is behind it, and no pointer into the map leaves it: a walk gets
- * decoded records that live until its callback returns. storage/FORMAT.md has the bytes and the invariants.
+ * No reader outside this room knows that LMDB is behind it, and no pointer into the map leaves it:
+ * a walk gets decoded records that live until its callback returns. storage/FORMAT.md has the bytes
+ * and the invariants.
  */
 #ifndef TIDEMARK_STORE_H
 #define TIDEMARK_STORE_H
@@ -19,25 +21,27 @@
 
 struct tide_store_cfg {
     char dir[1024];
-    uint64_t map_bytes;     /* default 1 TiB */
-    uint32_t interval_s;    /* must agree with the store once created */
+    uint64_t map_bytes;  /* default 1 TiB */
+    uint32_t interval_s; /* must agree with the store once created */
     uint32_t grace_s;
     int64_t lateness_s;
     uint32_t max_modules;
     int64_t dedup_window_s;
     uint64_t dedup_max_chunks;
-    bool read_only;         /* tools beside a daemon: no lock, no writing, snapshots only */
+    bool read_only; /* tools beside a daemon: no lock, no writing, snapshots only */
 };
 
 enum tide_store_state { TIDE_STORE_OK, TIDE_STORE_FULL, TIDE_STORE_IN_DOUBT, TIDE_STORE_FAILED };
-const char *tide_store_state_name(enum tide_store_state state); /* "ok" "full" "in_doubt" "failed" */
+const char *
+tide_store_state_name(enum tide_store_state state); /* "ok" "full" "in_doubt" "failed" */
 
 struct tide_store;
 
 void tide_store_cfg_default(struct tide_store_cfg *cfg);
 
 /* Creates the directory (0700) and the store if need be, locks the directory, replays the journal.
- * TIDE_LOCKED names the process that holds it; TIDE_SCHEMA, TIDE_DAMAGED, TIDE_CONFIG (interval differs) say so. */
+ * TIDE_LOCKED names the process that holds it; TIDE_SCHEMA, TIDE_DAMAGED, TIDE_CONFIG (interval
+ * differs) say so. */
 enum tide_rc tide_store_open(const struct tide_store_cfg *cfg, struct tide_store **ret,
                              struct tide_err *err);
 void tide_store_close(struct tide_store *store); /* NULL and half-open are fine */
@@ -50,20 +54,21 @@ uint64_t tide_store_identity_seed(const struct tide_store *store);
 
 /* ---- write side: the committer's thread only ---- */
 
-/* One group in one synced transaction. On TIDE_OK every parcel's fate is set and the effect is visible to
- * snapshots opened from now on. On failure nothing happened (or, TIDE_IN_DOUBT, nobody knows): fates are open,
- * call again with the same parcels. now_us: wall clock. */
+/* One group in one synced transaction. On TIDE_OK every parcel's fate is set and the effect is
+ * visible to snapshots opened from now on. On failure nothing happened (or, TIDE_IN_DOUBT, nobody
+ * knows): fates are open, call again with the same parcels. now_us: wall clock. */
 enum tide_rc tide_store_commit(struct tide_store *store, struct tide_parcel *const *parcel,
                                size_t count, int64_t now_us, struct tide_err *err);
 
 /* Unix microseconds at which the next interval wants sealing; INT64_MAX when none is open. */
 int64_t tide_store_next_seal_us(const struct tide_store *store);
 
-/* Seals every interval whose end + grace has passed: head -> rows, totals checkpointed, journal cut. */
+/* Seals every interval whose end + grace has passed: head -> rows, totals checkpointed, journal
+ * cut. */
 enum tide_rc tide_store_seal(struct tide_store *store, int64_t now_us, struct tide_err *err);
 
-/* Small upkeep between groups: expiry of identities, freeing what readers let go, mdb_reader_check each minute.
- * Returns TIDE_AGAIN when there is more to do. */
+/* Small upkeep between groups: expiry of identities, freeing what readers let go, mdb_reader_check
+ * each minute. Returns TIDE_AGAIN when there is more to do. */
 enum tide_rc tide_store_upkeep(struct tide_store *store, int64_t now_us, struct tide_err *err);
 
 /* ---- any thread ---- */
@@ -71,12 +76,12 @@ enum tide_rc tide_store_upkeep(struct tide_store *store, int64_t now_us, struct 
 enum tide_store_state tide_store_state(const struct tide_store *store);
 
 struct tide_store_stats {
-    uint64_t file_bytes;      /* size of the data file */
-    uint64_t used_bytes;      /* pages in use */
+    uint64_t file_bytes; /* size of the data file */
+    uint64_t used_bytes; /* pages in use */
     uint64_t free_pages;
-    uint64_t readers;         /* open snapshots */
-    int64_t oldest_reader_us; /* age of the oldest open snapshot, 0 without any */
-    uint64_t identities;      /* chunks in the dedup set */
+    uint64_t readers;           /* open snapshots */
+    int64_t oldest_reader_us;   /* age of the oldest open snapshot, 0 without any */
+    uint64_t identities;        /* chunks in the dedup set */
     int64_t oldest_identity_us; /* Unix time of the oldest, 0 without any */
     const char *identity_bound; /* which bound is active: "window" or "count" */
 };
@@ -84,9 +89,9 @@ void tide_store_stats(struct tide_store *store, struct tide_store_stats *ret);
 
 /* ---- snapshots: the read side ---- */
 
-/* Everything as of one commit: the open intervals and totals pinned in memory, the rows of an LMDB read
- * transaction. Never sees half a chunk, never counts twice, never holds up the committer. Short-lived: a held one
- * grows the file. Used by one thread at a time. */
+/* Everything as of one commit: the open intervals and totals pinned in memory, the rows of an LMDB
+ * read transaction. Never sees half a chunk, never counts twice, never holds up the committer.
+ * Short-lived: a held one grows the file. Used by one thread at a time. */
 struct tide_snapshot;
 
 enum tide_rc tide_snapshot_open(struct tide_store *store, struct tide_snapshot **ret,
@@ -116,7 +121,8 @@ struct tide_module {
 enum tide_rc tide_snapshot_find(const struct tide_snapshot *snapshot, const char *name, size_t len,
                                 struct tide_module *ret);
 /* id in 1..modules. */
-void tide_snapshot_module(const struct tide_snapshot *snapshot, uint32_t id, struct tide_module *ret);
+void tide_snapshot_module(const struct tide_snapshot *snapshot, uint32_t id,
+                          struct tide_module *ret);
 
 /* The fleet's lifetime totals: all modules gathered. */
 const struct tide_record *tide_snapshot_fleet_total(const struct tide_snapshot *snapshot);
@@ -127,13 +133,13 @@ enum { TIDE_PART_OPEN = 1, TIDE_PART_CORRECTED = 2 };
 typedef bool tide_walk_fn(void *arg, uint32_t module, int64_t start_s,
                           const struct tide_record *record, unsigned flags);
 
-/* Walks one module (or TIDE_FLEET), newest interval first, over interval starts in [from_s, to_s). Empty intervals
- * are left out. Damaged values are counted, logged and left out. */
+/* Walks one module (or TIDE_FLEET), newest interval first, over interval starts in [from_s, to_s).
+ * Empty intervals are left out. Damaged values are counted, logged and left out. */
 enum tide_rc tide_snapshot_walk(struct tide_snapshot *snapshot, uint32_t module, int64_t from_s,
                                 int64_t to_s, tide_walk_fn *take, void *arg);
 
-/* Walks all modules (not the fleet), newest interval first, within one by ascending id. want, if given, is asked
- * before a record is decoded. */
+/* Walks all modules (not the fleet), newest interval first, within one by ascending id. want, if
+ * given, is asked before a record is decoded. */
 typedef bool tide_want_fn(void *arg, uint32_t module, int64_t start_s);
 enum tide_rc tide_snapshot_sweep(struct tide_snapshot *snapshot, int64_t from_s, int64_t to_s,
                                  tide_want_fn *want, tide_walk_fn *take, void *arg);

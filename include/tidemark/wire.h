@@ -1,10 +1,12 @@
-/* wire's door: bytes of the Fluentd Forward protocol -> requests -> events folded into a parcel, and the bytes of
- * the answers. Pure: no I/O, no clock, no locks. Nothing here trusts a length, a count or a type.
+/* wire's door: bytes of the Fluentd Forward protocol -> requests -> events folded into a parcel,
+ * and the bytes of the answers. Pure: no I/O, no clock, no locks. Nothing here trusts a length, a
+ * count or a type.
  *
  * Three steps, each bounded:
- *   tide_frame_next     finds the end of one msgpack value in a stream, resumable, without decoding it
- *   tide_request_parse  splits one whole value into mode, tag, entries and option
- *   tide_request_fold   walks the entries with an own cursor, decodes each into a tide_event on the stack and folds it
+ *   tide_frame_next     finds the end of one msgpack value in a stream, resumable, without decoding
+ * it tide_request_parse  splits one whole value into mode, tag, entries and option
+ *   tide_request_fold   walks the entries with an own cursor, decodes each into a tide_event on the
+ * stack and folds it
  */
 #ifndef TIDEMARK_WIRE_H
 #define TIDEMARK_WIRE_H
@@ -21,8 +23,8 @@
 
 /* ---- frames ---- */
 
-/* Where the scan of an unfinished value stands. Zero it (tide_frame_reset) before each value. Resuming costs only the
- * new bytes, so a value that trickles in byte by byte is scanned once. */
+/* Where the scan of an unfinished value stands. Zero it (tide_frame_reset) before each value.
+ * Resuming costs only the new bytes, so a value that trickles in byte by byte is scanned once. */
 struct tide_frame_scan {
     size_t at;   /* bytes of the value already walked; may lie beyond what has arrived */
     size_t need; /* at least this many bytes are needed before another look is worth it */
@@ -34,11 +36,11 @@ void tide_frame_reset(struct tide_frame_scan *scan);
 
 /* Looks for the end of the value that starts at buf[0].
  *
- * Shape    buf[0, len) is any prefix of the stream from the value's first byte; it may have moved since the last call.
- * Returns  TIDE_OK         *ret_size bytes are one whole value; the scan is reset
- *          TIDE_AGAIN      incomplete; call again once scan->need bytes are there
- *          TIDE_MALFORMED  byte 0xc1 or deeper than TIDE_FRAME_DEPTH_MAX: close the connection
- *          TIDE_TOO_LARGE  declared or real size over max_bytes (an array of n needs n more bytes, a map 2n)
+ * Shape    buf[0, len) is any prefix of the stream from the value's first byte; it may have moved
+ * since the last call. Returns  TIDE_OK         *ret_size bytes are one whole value; the scan is
+ * reset TIDE_AGAIN      incomplete; call again once scan->need bytes are there TIDE_MALFORMED  byte
+ * 0xc1 or deeper than TIDE_FRAME_DEPTH_MAX: close the connection TIDE_TOO_LARGE  declared or real
+ * size over max_bytes (an array of n needs n more bytes, a map 2n)
  */
 enum tide_rc tide_frame_next(struct tide_frame_scan *scan, const uint8_t *buf, size_t len,
                              size_t max_bytes, size_t *ret_size);
@@ -67,22 +69,23 @@ enum tide_compression { TIDE_PLAIN, TIDE_GZIP, TIDE_COMPRESSION_UNKNOWN };
 
 struct tide_request {
     enum tide_mode mode;
-    struct tide_text tag;         /* raw bytes; over 256 bytes or not str/bin: bad_tag */
-    bool bad_tag;                 /* entries are then rejected only if they carry no module of their own */
-    const uint8_t *entries;       /* MESSAGE: from the time on; FORWARD: the first entry; PACKED: the payload; BARE: the map */
-    size_t entries_len;           /* bytes; MESSAGE: time and record without the option */
-    uint64_t entry_count;         /* FORWARD: declared count; MESSAGE, BARE: 1 */
-    const uint8_t *chunk;         /* the chunk value as msgpack (str, bin or int), NULL: none */
-    size_t chunk_len;             /* bytes of that value, header included */
-    size_t chunk_payload_len;     /* of its content, for the TIDE_CHUNK_ID_MIN rule */
+    struct tide_text tag; /* raw bytes; over 256 bytes or not str/bin: bad_tag */
+    bool bad_tag;         /* entries are then rejected only if they carry no module of their own */
+    const uint8_t *entries;   /* MESSAGE: from the time on; FORWARD: the first entry; PACKED: the
+                                 payload; BARE: the map */
+    size_t entries_len;       /* bytes; MESSAGE: time and record without the option */
+    uint64_t entry_count;     /* FORWARD: declared count; MESSAGE, BARE: 1 */
+    const uint8_t *chunk;     /* the chunk value as msgpack (str, bin or int), NULL: none */
+    size_t chunk_len;         /* bytes of that value, header included */
+    size_t chunk_payload_len; /* of its content, for the TIDE_CHUNK_ID_MIN rule */
     enum tide_compression compression;
-    int64_t signal;               /* fluent_signal; 0 = logs */
-    bool bad_option;              /* neither map nor nil: treated as none, counted */
+    int64_t signal;  /* fluent_signal; 0 = logs */
+    bool bad_option; /* neither map nor nil: treated as none, counted */
 };
 
 /* Splits one whole value (as tide_frame_next found it).
- * Returns  TIDE_OK, or TIDE_MALFORMED for `[]`, `[tag]`, `[tag, time]` and a chunk id over TIDE_PARCEL_CHUNK_MAX: close.
- * Owns     nothing; the request points into frame. */
+ * Returns  TIDE_OK, or TIDE_MALFORMED for `[]`, `[tag]`, `[tag, time]` and a chunk id over
+ * TIDE_PARCEL_CHUNK_MAX: close. Owns     nothing; the request points into frame. */
 enum tide_rc tide_request_parse(const uint8_t *frame, size_t len, struct tide_request *ret);
 
 /* The chunk's identity: keyed hash over peer, tag, chunk value and raw entries. */
@@ -96,25 +99,26 @@ struct tide_fold_context {
     size_t max_unpacked_bytes;
 };
 
-/* Decodes every entry of the request and folds it into `into`: good ones are kept, bad ones counted by reason in the
- * parcel's books and noted in tide_reject. Content never fails: an undecodable chunk is booked as rejected chunk.
- * CompressedPackedForward is booked unknown_compression until the ingest issue gives it an inflater. */
+/* Decodes every entry of the request and folds it into `into`: good ones are kept, bad ones counted
+ * by reason in the parcel's books and noted in tide_reject. Content never fails: an undecodable
+ * chunk is booked as rejected chunk. CompressedPackedForward is booked unknown_compression until
+ * the ingest issue gives it an inflater. */
 void tide_request_fold(const struct tide_request *request, const struct tide_fold_context *context,
                        struct tide_parcel *into);
 
 /* ---- one entry ---- */
 
-/* Decodes the record map of one entry into ev (its time is set by the caller beforehand; in bare mode the field
- * `timestamp` sets it).
+/* Decodes the record map of one entry into ev (its time is set by the caller beforehand; in bare
+ * mode the field `timestamp` sets it).
  *
- * Units    see CONTRACT of the record in the README: duration_ms (number or numeric string, ms) -> duration_us etc.
- * Shape    map[0, len) starts at a map's header and holds at least that whole map; *ret_used gets its size.
- * Returns  TIDE_OK; or TIDE_MALFORMED when it is not a well-formed map within len;
- *          a rejected event is TIDE_OK with *ret_reason >= 0 (enum tide_entry_reason), else -1
+ * Units    see CONTRACT of the record in the README: duration_ms (number or numeric string, ms) ->
+ * duration_us etc. Shape    map[0, len) starts at a map's header and holds at least that whole map;
+ * *ret_used gets its size. Returns  TIDE_OK; or TIDE_MALFORMED when it is not a well-formed map
+ * within len; a rejected event is TIDE_OK with *ret_reason >= 0 (enum tide_entry_reason), else -1
  * Owns     nothing; texts of ev point into map.
  */
-enum tide_rc tide_entry_decode(const uint8_t *map, size_t len, const struct tide_text *tag, bool bare,
-                               struct tide_event *ev, size_t *ret_used, int *ret_reason);
+enum tide_rc tide_entry_decode(const uint8_t *map, size_t len, const struct tide_text *tag,
+                               bool bare, struct tide_event *ev, size_t *ret_used, int *ret_reason);
 
 /* ---- answers ---- */
 #define TIDE_ACK_OVERHEAD 5 /* fixmap(1), "ack" */
@@ -128,12 +132,12 @@ struct tide_forward_writer; /* collects entries of one chunk; see src/wire/write
 struct tide_forward_writer *tide_forward_writer_new(void);
 void tide_forward_writer_free(struct tide_forward_writer *writer);
 /* Appends one entry: EventTime(time_us) and a ready msgpack map record[0, len). */
-void tide_forward_writer_add(struct tide_forward_writer *writer, int64_t time_us, const void *record,
-                             size_t len);
+void tide_forward_writer_add(struct tide_forward_writer *writer, int64_t time_us,
+                             const void *record, size_t len);
 size_t tide_forward_writer_entries(const struct tide_forward_writer *writer);
 size_t tide_forward_writer_size(const struct tide_forward_writer *writer);
-/* Finishes a PackedForward request [tag, bin, {"chunk": id, "size": n}] (id NULL: no chunk option), valid until the next
- * add or free, and empties the writer. */
+/* Finishes a PackedForward request [tag, bin, {"chunk": id, "size": n}] (id NULL: no chunk option),
+ * valid until the next add or free, and empties the writer. */
 const void *tide_forward_writer_finish(struct tide_forward_writer *writer, const char *tag,
                                        const char *chunk_id, size_t *ret_len);
 
