@@ -1,0 +1,116 @@
+/* keys - from the name of a field to its number, on the hot path: the length picks a handful of
+ * candidates, a comparison of constant size settles it. Gauges and event kinds come from their
+ * tables, so that a new row there is known here.
+ */
+#ifndef TIDEMARK_WIRE_KEYS_H
+#define TIDEMARK_WIRE_KEYS_H
+
+#include <stdint.h>
+#include <string.h>
+#include "tidemark/event.h"
+#include "tidemark/gauge.h"
+
+enum tide_field {
+    TIDE_FIELD_UNKNOWN,
+    TIDE_FIELD_MODULE,
+    TIDE_FIELD_EVENT,
+    TIDE_FIELD_TIMESTAMP,
+    TIDE_FIELD_SUCCESS,
+    TIDE_FIELD_DURATION,
+    TIDE_FIELD_STATUS,
+    TIDE_FIELD_ERROR,
+    TIDE_FIELD_HEALTHY,
+    TIDE_FIELD_CORRELATION,
+    TIDE_FIELD_INSTANCE,
+    TIDE_FIELD_EVENT_ID,
+    TIDE_FIELD_SAMPLE_RATE,
+    TIDE_FIELD_NAME,
+    TIDE_FIELD_VALUE,
+    TIDE_FIELD_GAUGE /* + enum tide_gauge */
+};
+
+#define TIDE_KEY_IS(text) (len == sizeof(text) - 1 && memcmp(key, text, sizeof(text) - 1) == 0)
+
+/* A field number; TIDE_FIELD_GAUGE + g for gauge g. */
+static inline unsigned tide_field_find(const uint8_t *key, uint32_t len)
+{
+    switch (len) {
+    case 4:
+        if (TIDE_KEY_IS("name"))
+            return TIDE_FIELD_NAME;
+        break;
+    case 5:
+        if (TIDE_KEY_IS("event"))
+            return TIDE_FIELD_EVENT;
+        if (TIDE_KEY_IS("error"))
+            return TIDE_FIELD_ERROR;
+        if (TIDE_KEY_IS("value"))
+            return TIDE_FIELD_VALUE;
+        break;
+    case 6:
+        if (TIDE_KEY_IS("status"))
+            return TIDE_FIELD_STATUS;
+        break;
+    case 7:
+        if (TIDE_KEY_IS("success"))
+            return TIDE_FIELD_SUCCESS;
+        if (TIDE_KEY_IS("healthy"))
+            return TIDE_FIELD_HEALTHY;
+        if (TIDE_KEY_IS("threads")) /* an older name */
+            return TIDE_FIELD_GAUGE + TIDE_GAUGE_GOROUTINES;
+        break;
+    case 8:
+        if (TIDE_KEY_IS("event_id"))
+            return TIDE_FIELD_EVENT_ID;
+        break;
+    case 9:
+        if (TIDE_KEY_IS("module_id"))
+            return TIDE_FIELD_MODULE;
+        if (TIDE_KEY_IS("timestamp"))
+            return TIDE_FIELD_TIMESTAMP;
+        break;
+    case 11:
+        if (TIDE_KEY_IS("duration_ms"))
+            return TIDE_FIELD_DURATION;
+        if (TIDE_KEY_IS("instance_id"))
+            return TIDE_FIELD_INSTANCE;
+        if (TIDE_KEY_IS("sample_rate"))
+            return TIDE_FIELD_SAMPLE_RATE;
+        break;
+    case 14:
+        if (TIDE_KEY_IS("correlation_id"))
+            return TIDE_FIELD_CORRELATION;
+        break;
+    default:
+        break;
+    }
+#define TIDE_X(id, field, scale, gather) \
+    if (TIDE_KEY_IS(field))              \
+        return TIDE_FIELD_GAUGE + TIDE_GAUGE_##id;
+    TIDE_GAUGES(TIDE_X)
+#undef TIDE_X
+    return TIDE_FIELD_UNKNOWN;
+}
+
+/* The kind of an event by its name or by a name that other producers use for it; -1: unknown. */
+static inline int tide_kind_find(const uint8_t *key, uint32_t len)
+{
+#define TIDE_X(id, name)   \
+    if (TIDE_KEY_IS(name)) \
+        return TIDE_EVENT_##id;
+    TIDE_EVENT_KINDS(TIDE_X)
+#undef TIDE_X
+    if (TIDE_KEY_IS("module_start"))
+        return TIDE_EVENT_START;
+    if (TIDE_KEY_IS("module_stop") || TIDE_KEY_IS("shutdown"))
+        return TIDE_EVENT_STOP;
+    if (TIDE_KEY_IS("exception"))
+        return TIDE_EVENT_ERROR;
+    if (TIDE_KEY_IS("heartbeat"))
+        return TIDE_EVENT_HEALTH;
+    if (TIDE_KEY_IS("config_change"))
+        return TIDE_EVENT_CONFIG;
+    return -1;
+}
+
+#endif
