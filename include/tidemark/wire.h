@@ -101,8 +101,9 @@ struct tide_fold_context {
 
 /* Decodes every entry of the request and folds it into `into`: good ones are kept, bad ones counted
  * by reason in the parcel's books and noted in tide_reject. Content never fails: an undecodable
- * chunk is booked as rejected chunk. CompressedPackedForward is booked unknown_compression until
- * the ingest issue gives it an inflater. */
+ * chunk is booked as rejected chunk. A gzip payload (declared, or seen by its magic) is first unpacked
+ * to at most max_unpacked_bytes, which are freed before the return. Counts BAD_FIELDS and
+ * UNKNOWN_EVENTS. Aborts when memory is out. */
 void tide_request_fold(const struct tide_request *request, const struct tide_fold_context *context,
                        struct tide_parcel *into);
 

@@ -128,8 +128,7 @@ static inline bool tide_cursor_ext(struct tide_cursor *cursor, size_t header, ui
 
 /* Reads one value, or the header of one container. False, with the cursor unmoved: the bytes end
  * first, or it is byte 0xc1. */
-static inline __attribute__((always_inline)) bool tide_cursor_read(struct tide_cursor *cursor,
-                                                                   struct tide_value *ret)
+static inline bool tide_cursor_read(struct tide_cursor *cursor, struct tide_value *ret)
 {
     const uint8_t *p = cursor->at;
     size_t left = tide_cursor_left(cursor);
@@ -228,6 +227,78 @@ static inline __attribute__((always_inline)) bool tide_cursor_read(struct tide_c
     }
 }
 
+/* The readers below take one usual encoding each, and say false, with the cursor unmoved, to any
+ * other. */
+
+/* A str of at most 255 bytes with a one-byte or two-byte header. */
+static inline bool tide_cursor_read_short(struct tide_cursor *cursor, struct tide_text *ret)
+{
+    const uint8_t *p = cursor->at;
+    size_t left = tide_cursor_left(cursor);
+    size_t header = 1, len;
+
+    if (left < 2)
+        return false;
+    len = p[0] & 0x1f;
+    if ((p[0] & 0xe0) != 0xa0) {
+        if (p[0] != 0xd9)
+            return false;
+        header = 2;
+        len = p[1];
+    }
+    if (left - header < len)
+        return false;
+    *ret = (struct tide_text){(const char *)p + header, (uint32_t)len};
+    cursor->at = p + header + len;
+    return true;
+}
+
+static inline bool tide_cursor_read_truth(struct tide_cursor *cursor, bool *ret)
+{
+    if (cursor->at == cursor->end || (*cursor->at & 0xfe) != 0xc2)
+        return false;
+    *ret = *cursor->at++ & 1;
+    return true;
+}
+
+static inline bool tide_cursor_read_double(struct tide_cursor *cursor, double *ret)
+{
+    uint64_t bits;
+
+    if (tide_cursor_left(cursor) < 9 || *cursor->at != 0xcb)
+        return false;
+    bits = tide_get_be64(cursor->at + 1);
+    memcpy(ret, &bits, sizeof(bits));
+    cursor->at += 9;
+    return true;
+}
+
+/* An unsigned integer below 2^32. */
+static inline bool tide_cursor_read_whole(struct tide_cursor *cursor, uint32_t *ret)
+{
+    const uint8_t *p = cursor->at;
+    size_t left = tide_cursor_left(cursor);
+
+    if (left == 0)
+        return false;
+    if (p[0] < 0x80) {
+        *ret = p[0];
+        cursor->at = p + 1;
+    } else if (p[0] == 0xce && left >= 5) {
+        *ret = tide_get_be32(p + 1);
+        cursor->at = p + 5;
+    } else if (p[0] == 0xcd && left >= 3) {
+        *ret = tide_get_be16(p + 1);
+        cursor->at = p + 3;
+    } else if (p[0] == 0xcc && left >= 2) {
+        *ret = p[1];
+        cursor->at = p + 2;
+    } else {
+        return false;
+    }
+    return true;
+}
+
 /* Steps over `values` values and all that is in them; at most TIDE_FRAME_DEPTH_MAX containers deep.
  * Out of line: only unknown containers come here. False: cut, 0xc1 or too deep, cursor anywhere. */
 bool tide_cursor_skip_values(struct tide_cursor *cursor, uint64_t values);
@@ -243,12 +314,28 @@ static inline bool tide_cursor_skip_inside(struct tide_cursor *cursor,
                                    value->type == TIDE_MAP ? 2 * (uint64_t)value->len : value->len);
 }
 
+/* Steps over one value if its first byte says how long it is. */
+static inline bool tide_cursor_skip_scalar(struct tide_cursor *cursor)
+{
+    size_t left = tide_cursor_left(cursor);
+    size_t size;
+
+    if (left == 0)
+        return false;
+    size = tide_value_size[*cursor->at];
+    if (size == 0 || left < size)
+        return false;
+    cursor->at += size;
+    return true;
+}
+
 /* Steps over one value. */
 static inline bool tide_cursor_skip(struct tide_cursor *cursor)
 {
     struct tide_value value;
 
-    return tide_cursor_read(cursor, &value) && tide_cursor_skip_inside(cursor, &value);
+    return tide_cursor_skip_scalar(cursor) ||
+           (tide_cursor_read(cursor, &value) && tide_cursor_skip_inside(cursor, &value));
 }
 
 static inline bool tide_value_is_text(const struct tide_value *value)

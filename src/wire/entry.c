@@ -29,7 +29,7 @@ struct draft {
     bool unknown_kind;
     bool has_success, success;
     bool has_status;
-    uint32_t status;
+    int32_t status;
     uint32_t bad_fields;
     uint32_t bad_metric; /* bad name or value: matters only for event "metric" */
     double sample_rate;  /* 0: absent */
@@ -41,42 +41,83 @@ static void reject(struct draft *draft, enum tide_entry_reason reason)
         draft->reason = (int)reason;
 }
 
-static void set_kind(const struct tide_value *value, struct draft *draft)
+/* ---- setters: the value has the right type, is its content usable? ---- */
+
+static void set_module(struct tide_text text, struct tide_event *ev, struct draft *draft)
 {
-    if (!tide_value_is_text(value)) {
-        reject(draft, TIDE_ENTRY_BAD_EVENT);
-        return;
-    }
-    draft->kind = tide_kind_find(value->data, value->len);
+    if (tide_text_is_name(text.start, text.len))
+        ev->module = text;
+    else
+        reject(draft, TIDE_ENTRY_BAD_MODULE_ID);
+}
+
+static void set_kind(struct tide_text text, struct draft *draft)
+{
+    draft->kind = tide_kind_find(text.start, text.len);
     draft->unknown_kind = draft->kind < 0;
     if (draft->unknown_kind)
         draft->kind = TIDE_EVENT_DEBUG;
 }
 
-static void set_duration(const struct tide_value *value, struct tide_event *ev, struct draft *draft)
+static void set_duration(const struct tide_number *ms, struct tide_event *ev, struct draft *draft)
 {
-    struct tide_number ms;
-
-    if (tide_number_read(value, &ms) && ms.real >= 0 &&
-        ms.real * 1000 <= (double)TIDE_DURATION_MAX_US) {
-        ev->duration_us = ms.real * 1000 + 0.0; /* + 0.0: no negative zero */
+    if (ms->real >= 0 && ms->real * 1000 <= (double)TIDE_DURATION_MAX_US) {
+        ev->duration_us = ms->real * 1000 + 0.0; /* + 0.0: no negative zero */
         ev->has_duration = true;
     } else {
         reject(draft, TIDE_ENTRY_BAD_DURATION);
     }
 }
 
-static void set_status(const struct tide_value *value, struct draft *draft)
+static void set_status(const struct tide_number *status, struct draft *draft)
 {
-    struct tide_number status;
-
-    if (tide_number_read(value, &status) && status.real >= 0 && status.real <= STATUS_MAX &&
-        status.real == (double)(uint32_t)status.real) {
-        draft->status = (uint32_t)status.real;
+    if (status->real >= 0 && status->real <= STATUS_MAX &&
+        status->real == (double)(int32_t)status->real) {
+        draft->status = (int32_t)status->real;
         draft->has_status = true;
     } else {
         reject(draft, TIDE_ENTRY_BAD_STATUS);
     }
+}
+
+static void set_gauge(const struct tide_number *number, enum tide_gauge gauge,
+                      struct tide_event *ev, struct draft *draft)
+{
+    const int64_t scale = tide_gauge_info[gauge].scale;
+    int64_t scaled;
+
+    if (number->is_whole && number->whole <= (uint64_t)(TIDE_GAUGE_VALUE_MAX / scale)) {
+        scaled = (int64_t)number->whole * scale;
+    } else if (number->real >= 0 && number->real * (double)scale < (double)TIDE_GAUGE_VALUE_MAX) {
+        scaled = (int64_t)(number->real * (double)scale + 0.5);
+    } else {
+        draft->bad_fields++;
+        return;
+    }
+    ev->gauge[gauge] = scaled;
+    ev->gauges |= (uint8_t)(1u << gauge);
+}
+
+static void set_id(struct tide_text text, struct tide_text *id)
+{
+    *id = text;
+    if (text.len > TIDE_ID_MAX)
+        id->len = (uint32_t)tide_text_cut(text.start, text.len, TIDE_ID_MAX);
+}
+
+static void set_success(bool truth, struct draft *draft)
+{
+    draft->success = truth;
+    draft->has_success = true;
+}
+
+/* ---- a field whose value has any type and encoding ---- */
+
+static struct tide_text *id_of(unsigned field, struct tide_event *ev)
+{
+    return field == TIDE_FIELD_CORRELATION ? &ev->correlation
+           : field == TIDE_FIELD_INSTANCE  ? &ev->instance
+                                           : &ev->event_id;
 }
 
 /* Anything but an empty text or false says that there was an error, even when it is no text that
@@ -91,78 +132,46 @@ static void set_error(const struct tide_value *value, struct tide_event *ev)
         ev->error = (struct tide_text){"error", 5};
 }
 
-static void set_gauge(const struct tide_value *value, enum tide_gauge gauge, struct tide_event *ev,
-                      struct draft *draft)
-{
-    const int64_t scale = tide_gauge_info[gauge].scale;
-    struct tide_number number;
-
-    if (!tide_number_read(value, &number) || !(number.real >= 0)) {
-        draft->bad_fields++;
-    } else if (number.is_whole && number.whole <= (uint64_t)(TIDE_GAUGE_VALUE_MAX / scale)) {
-        ev->gauge[gauge] = (int64_t)number.whole * scale;
-        ev->gauges |= (uint8_t)(1u << gauge);
-    } else if (number.real * (double)scale <= (double)TIDE_GAUGE_VALUE_MAX) {
-        ev->gauge[gauge] = (int64_t)(number.real * (double)scale + 0.5);
-        ev->gauges |= (uint8_t)(1u << gauge);
-    } else {
-        draft->bad_fields++;
-    }
-}
-
-static void set_id(const struct tide_value *value, struct tide_text *id, struct draft *draft)
-{
-    if (!tide_value_is_text(value)) {
-        draft->bad_fields++;
-        return;
-    }
-    *id = tide_value_text(value);
-    if (id->len > TIDE_ID_MAX)
-        id->len = (uint32_t)tide_text_cut(id->start, id->len, TIDE_ID_MAX);
-}
-
-static void set_sample_rate(const struct tide_value *value, struct draft *draft)
-{
-    struct tide_number rate;
-
-    if (tide_number_read(value, &rate) && rate.real >= TIDE_SAMPLE_RATE_MIN && rate.real <= 1)
-        draft->sample_rate = rate.real;
-    else
-        reject(draft, TIDE_ENTRY_BAD_SAMPLE_RATE);
-}
-
-static void set_field(unsigned field, const struct tide_value *value, bool bare,
-                      struct tide_event *ev, struct draft *draft)
+static __attribute__((noinline)) void set_field(unsigned field, const struct tide_value *value,
+                                                bool bare, struct tide_event *ev,
+                                                struct draft *draft)
 {
     struct tide_number number;
 
     switch (field) {
     case TIDE_FIELD_MODULE:
-        if (tide_value_is_text(value) && tide_text_is_name((const char *)value->data, value->len))
-            ev->module = tide_value_text(value);
+        if (tide_value_is_text(value))
+            set_module(tide_value_text(value), ev, draft);
         else
             reject(draft, TIDE_ENTRY_BAD_MODULE_ID);
         break;
     case TIDE_FIELD_EVENT:
-        set_kind(value, draft);
+        if (tide_value_is_text(value))
+            set_kind(tide_value_text(value), draft);
+        else
+            reject(draft, TIDE_ENTRY_BAD_EVENT);
         break;
     case TIDE_FIELD_TIMESTAMP:
         if (bare && !tide_moment_read_field(value, &ev->time_us))
             reject(draft, TIDE_ENTRY_BAD_TIME);
         break;
     case TIDE_FIELD_SUCCESS:
-        if (value->type == TIDE_BOOL) {
-            draft->success = value->truth;
-            draft->has_success = true;
-        } else {
+        if (value->type == TIDE_BOOL)
+            set_success(value->truth, draft);
+        else
             reject(draft, TIDE_ENTRY_BAD_SUCCESS);
-        }
         break;
     case TIDE_FIELD_DURATION:
-        set_duration(value, ev, draft);
+        if (tide_number_read(value, &number))
+            set_duration(&number, ev, draft);
+        else
+            reject(draft, TIDE_ENTRY_BAD_DURATION);
         break;
     case TIDE_FIELD_STATUS:
-        set_status(value, draft);
+        if (tide_number_read(value, &number))
+            set_status(&number, draft);
+        else
+            reject(draft, TIDE_ENTRY_BAD_STATUS);
         break;
     case TIDE_FIELD_ERROR:
         set_error(value, ev);
@@ -176,16 +185,19 @@ static void set_field(unsigned field, const struct tide_value *value, bool bare,
         }
         break;
     case TIDE_FIELD_CORRELATION:
-        set_id(value, &ev->correlation, draft);
-        break;
     case TIDE_FIELD_INSTANCE:
-        set_id(value, &ev->instance, draft);
-        break;
     case TIDE_FIELD_EVENT_ID:
-        set_id(value, &ev->event_id, draft);
+        if (tide_value_is_text(value))
+            set_id(tide_value_text(value), id_of(field, ev));
+        else
+            draft->bad_fields++;
         break;
     case TIDE_FIELD_SAMPLE_RATE:
-        set_sample_rate(value, draft);
+        if (tide_number_read(value, &number) && number.real >= TIDE_SAMPLE_RATE_MIN &&
+            number.real <= 1)
+            draft->sample_rate = number.real;
+        else
+            reject(draft, TIDE_ENTRY_BAD_SAMPLE_RATE);
         break;
     case TIDE_FIELD_NAME:
         draft->bad_metric += !tide_value_is_text(value);
@@ -195,9 +207,110 @@ static void set_field(unsigned field, const struct tide_value *value, bool bare,
             !(tide_number_read(value, &number) && __builtin_fabs(number.real) < METRIC_VALUE_MAX);
         break;
     default:
-        set_gauge(value, (enum tide_gauge)(field - TIDE_FIELD_GAUGE), ev, draft);
+        if (tide_number_read(value, &number))
+            set_gauge(&number, (enum tide_gauge)(field - TIDE_FIELD_GAUGE), ev, draft);
+        else
+            draft->bad_fields++;
         break;
     }
+}
+
+/* ---- the encodings that real clients use for a field, without the detour over a tide_value ----
+ */
+
+/* True: the field was set and the cursor stands behind its value. False: nothing happened. */
+static inline bool set_field_fast(unsigned field, struct tide_cursor *cursor, struct tide_event *ev,
+                                  struct draft *draft)
+{
+    struct tide_text text;
+    struct tide_number number;
+    bool truth;
+
+    switch (field) {
+    case TIDE_FIELD_MODULE:
+        if (!tide_cursor_read_short(cursor, &text))
+            return false;
+        set_module(text, ev, draft);
+        return true;
+    case TIDE_FIELD_EVENT:
+        if (!tide_cursor_read_short(cursor, &text))
+            return false;
+        set_kind(text, draft);
+        return true;
+    case TIDE_FIELD_CORRELATION:
+        if (!tide_cursor_read_short(cursor, &text))
+            return false;
+        set_id(text, &ev->correlation);
+        return true;
+    case TIDE_FIELD_INSTANCE:
+        if (!tide_cursor_read_short(cursor, &text))
+            return false;
+        set_id(text, &ev->instance);
+        return true;
+    case TIDE_FIELD_SUCCESS:
+        if (!tide_cursor_read_truth(cursor, &truth))
+            return false;
+        set_success(truth, draft);
+        return true;
+    case TIDE_FIELD_DURATION:
+        if (!tide_cursor_read_double(cursor, &number.real))
+            return false;
+        set_duration(&number, ev, draft);
+        return true;
+    case TIDE_FIELD_STATUS:
+        if (!tide_number_read_whole(cursor, &number))
+            return false;
+        set_status(&number, draft);
+        return true;
+    default:
+        if (field < TIDE_FIELD_GAUGE)
+            return false;
+        if (!tide_number_read_whole(cursor, &number)) {
+            if (!tide_cursor_read_double(cursor, &number.real))
+                return false;
+            number.is_whole = false;
+        }
+        set_gauge(&number, (enum tide_gauge)(field - TIDE_FIELD_GAUGE), ev, draft);
+        return true;
+    }
+}
+
+/* One key and its value in any encoding. Returns where they end, NULL when they are not
+ * well-formed. The cursor comes and goes by value: the caller's stays in registers, which is worth
+ * a third of the whole decoding. */
+static __attribute__((noinline)) const uint8_t *
+read_pair(struct tide_cursor cursor, bool bare, struct tide_event *ev, struct draft *draft)
+{
+    struct tide_value key, value;
+    unsigned field = TIDE_FIELD_UNKNOWN;
+
+    if (!tide_cursor_read(&cursor, &key) || !tide_cursor_skip_inside(&cursor, &key))
+        return NULL;
+    if (tide_value_is_text(&key))
+        field = tide_field_find((const char *)key.data, key.len);
+    if (!tide_cursor_read(&cursor, &value))
+        return NULL;
+    if (field != TIDE_FIELD_UNKNOWN && value.type != TIDE_NIL)
+        set_field(field, &value, bare, ev, draft);
+    return tide_cursor_skip_inside(&cursor, &value) ? cursor.at : NULL;
+}
+
+/* The usual case of it. False: nothing happened. */
+static inline bool read_pair_fast(struct tide_cursor *cursor, struct tide_event *ev,
+                                  struct draft *draft)
+{
+    struct tide_cursor here = *cursor;
+    struct tide_text key;
+    unsigned field;
+
+    if (!tide_cursor_read_short(&here, &key))
+        return false;
+    field = tide_field_find(key.start, key.len);
+    if (field == TIDE_FIELD_UNKNOWN ? !tide_cursor_skip_scalar(&here)
+                                    : !set_field_fast(field, &here, ev, draft))
+        return false;
+    *cursor = here;
+    return true;
 }
 
 /* The last part of the tag, when it is a usable name. */
@@ -248,30 +361,21 @@ static void conclude(const struct tide_text *tag, const uint8_t *map, size_t siz
 enum tide_rc tide_entry_decode(const uint8_t *map, size_t len, const struct tide_text *tag,
                                bool bare, struct tide_event *ev, size_t *ret_used, int *ret_reason)
 {
-    struct tide_cursor cursor = {map, map + len};
+    struct tide_cursor head = {map, map + len}, cursor;
     struct draft draft = {.reason = -1, .kind = -1};
     struct tide_value record;
     size_t size;
 
     static_assert(TIDE_GAUGE_COUNT <= 8, "tide_event.gauges is one byte");
-    if (!tide_cursor_read(&cursor, &record) || record.type != TIDE_MAP)
+    if (!tide_cursor_read(&head, &record) || record.type != TIDE_MAP)
         return TIDE_MALFORMED;
+    cursor = head;
     *ev = (struct tide_event){.time_us = ev->time_us, .weight = 1};
     for (uint32_t i = 0; i < record.len; i++) {
-        struct tide_value key, value;
-        unsigned field = TIDE_FIELD_UNKNOWN;
-
-        if (!tide_cursor_read(&cursor, &key))
-            return TIDE_MALFORMED;
-        if (tide_value_is_text(&key))
-            field = tide_field_find(key.data, key.len);
-        else if (!tide_cursor_skip_inside(&cursor, &key))
-            return TIDE_MALFORMED;
-        if (!tide_cursor_read(&cursor, &value))
-            return TIDE_MALFORMED;
-        if (field != TIDE_FIELD_UNKNOWN && value.type != TIDE_NIL)
-            set_field(field, &value, bare, ev, &draft);
-        if (!tide_cursor_skip_inside(&cursor, &value))
+        if (read_pair_fast(&cursor, ev, &draft))
+            continue;
+        cursor.at = read_pair(cursor, bare, ev, &draft);
+        if (!cursor.at)
             return TIDE_MALFORMED;
     }
     size = (size_t)(cursor.at - map);

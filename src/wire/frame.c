@@ -123,27 +123,41 @@ enum tide_rc tide_frame_next(struct tide_frame_scan *scan, const uint8_t *buf, s
     for (uint32_t i = 0; i < depth; i++)
         owed += scan->left[i];
     while (owed > 0) {
-        struct header header = {0};
-        size_t size;
+        uint64_t run = depth > 0 ? scan->left[depth - 1] : 1; /* still to come in this container */
+        uint64_t before = run;
+        struct header header;
+        size_t size = 1;
 
-        if (at >= len)
-            return at + owed > max_bytes ? TIDE_TOO_LARGE
-                                         : again(scan, at, depth, at + (size_t)owed);
-        size = tide_value_size[buf[at]];
-        if (size == 0) {
-            size = header_size(buf[at]);
-            if (size == 0)
-                return TIDE_MALFORMED;
-            if (at + size + owed - 1 > max_bytes)
-                return TIDE_TOO_LARGE;
-            if (len - at < size)
-                return again(scan, at, depth, at + size + (size_t)owed - 1);
-            header = header_read(buf + at);
-            size += header.payload;
+        while (run > 0 && at < len && (size = tide_value_size[buf[at]]) != 0) {
+            at += size;
+            run--;
         }
-        at += size;
-        owed += header.values;
+        owed -= before - run;
+        if (at + owed > max_bytes)
+            return TIDE_TOO_LARGE;
+        if (depth > 0)
+            scan->left[depth - 1] = run;
+        if (run == 0) {
+            while (depth > 0 && scan->left[depth - 1] == 0)
+                depth--;
+            continue;
+        }
+        if (at >= len)
+            return again(scan, at, depth, at + (size_t)owed);
+
+        /* A value that declares a length or a count. It owes itself no longer, but what it
+         * declares. */
+        size = header_size(buf[at]);
+        if (size == 0)
+            return TIDE_MALFORMED;
         owed--;
+        if (at + size + owed > max_bytes)
+            return TIDE_TOO_LARGE;
+        if (len - at < size)
+            return again(scan, at, depth, at + size + (size_t)owed);
+        header = header_read(buf + at);
+        at += size + header.payload;
+        owed += header.values;
         if (at + owed > max_bytes)
             return TIDE_TOO_LARGE;
         if (depth > 0)

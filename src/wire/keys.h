@@ -32,7 +32,7 @@ enum tide_field {
 #define TIDE_KEY_IS(text) (len == sizeof(text) - 1 && memcmp(key, text, sizeof(text) - 1) == 0)
 
 /* A field number; TIDE_FIELD_GAUGE + g for gauge g. */
-static inline unsigned tide_field_find(const uint8_t *key, uint32_t len)
+static inline unsigned tide_field_find(const char *key, uint32_t len)
 {
     switch (len) {
     case 4:
@@ -93,7 +93,7 @@ static inline unsigned tide_field_find(const uint8_t *key, uint32_t len)
 }
 
 /* The kind of an event by its name or by a name that other producers use for it; -1: unknown. */
-static inline int tide_kind_find(const uint8_t *key, uint32_t len)
+static inline int tide_kind_find(const char *key, uint32_t len)
 {
 #define TIDE_X(id, name)   \
     if (TIDE_KEY_IS(name)) \
