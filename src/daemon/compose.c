@@ -1,0 +1,163 @@
+/* Composes the daemon: one struct of configuration per room, and the order in which they live.
+ *
+ * Started upwards, from the store to its readers; stopped so that data still flows out while
+ * nothing flows in: the shards stop reading and get their last acks from a committer that still
+ * runs, then the committer, then the readers, then the store. Nothing is computed here.
+ */
+#include "compose.h"
+
+#include <string.h>
+#include "tidemark/api.h"
+#include "tidemark/commit.h"
+#include "tidemark/hash.h"
+#include "tidemark/ingest.h"
+#include "tidemark/log.h"
+#include "tidemark/query.h"
+#include "tidemark/store.h"
+
+#define DRAIN_MS      3000 /* of the 5 s in which a stop has to be over */
+#define PARCELS_TO_GO 64   /* room in the committer's mailbox beyond all pools: wake-ups, stopping \
+                            */
+
+static struct tide_store_cfg store_cfg(const struct tide_config *config)
+{
+    struct tide_store_cfg cfg;
+
+    tide_store_cfg_default(&cfg);
+    _Static_assert(sizeof(cfg.dir) >= sizeof(config->data_dir), "a checked name fits");
+    strcpy(cfg.dir, config->data_dir);
+    cfg.map_bytes = (uint64_t)config->map_bytes;
+    cfg.interval_s = (uint32_t)config->interval_s;
+    cfg.grace_s = (uint32_t)config->grace_s;
+    cfg.lateness_s = config->lateness_s;
+    cfg.max_modules = (uint32_t)config->max_modules;
+    cfg.dedup_window_s = config->dedup_window_s;
+    cfg.dedup_max_chunks = (uint64_t)config->dedup_max_chunks;
+    return cfg;
+}
+
+static struct tide_commit_cfg commit_cfg(const struct tide_config *config)
+{
+    return (struct tide_commit_cfg){
+        .capacity = (uint32_t)config->ingest_threads * TIDE_INGEST_PARCELS + PARCELS_TO_GO,
+        .gather_max_ms = (uint32_t)config->gather_max_ms,
+    };
+}
+
+static struct tide_ingest_cfg ingest_cfg(const struct tide_config *config,
+                                         const struct tide_store *store)
+{
+    struct tide_ingest_cfg cfg = {
+        .threads = (unsigned)config->ingest_threads,
+        .parcels = TIDE_INGEST_PARCELS,
+        .max_frame_bytes = (size_t)config->max_frame_bytes,
+        .max_unpacked_bytes = (size_t)config->max_unpacked_bytes,
+        .rules =
+            {
+                .interval_s = (uint32_t)config->interval_s,
+                .lateness_s = config->lateness_s,
+                .future_s = config->future_s,
+                .instance_seed = tide_store_instance_seed(store),
+            },
+        .identity_seed = tide_store_identity_seed(store),
+    };
+
+    tide_random(&cfg.rules.name_seed, sizeof(cfg.rules.name_seed));
+    _Static_assert(sizeof(cfg.address) >= sizeof(config->forward), "a checked address fits");
+    strcpy(cfg.address, config->forward);
+    return cfg;
+}
+
+static struct tide_query_cfg query_cfg(const struct tide_config *config)
+{
+    return (struct tide_query_cfg){
+        .window_s = (uint32_t)config->window_s,
+        .grace_s = (uint32_t)config->grace_s,
+        .raw_s = config->raw_s,
+        .health = config->health,
+    };
+}
+
+static struct tide_api_cfg api_cfg(const struct tide_config *config)
+{
+    struct tide_api_cfg cfg = {
+        .threads = (unsigned)config->http_threads,
+        .prometheus = config->prometheus,
+        .log_requests = config->log_requests,
+    };
+
+    _Static_assert(sizeof(cfg.address) >= sizeof(config->http), "a checked address fits");
+    strcpy(cfg.address, config->http);
+    return cfg;
+}
+
+static enum tide_rc start_store(const struct tide_config *config, struct tide_rooms *rooms,
+                                struct tide_err *err)
+{
+    struct tide_store_cfg cfg = store_cfg(config);
+
+    return tide_store_open(&cfg, &rooms->store, err);
+}
+
+static enum tide_rc start_commit(const struct tide_config *config, struct tide_rooms *rooms,
+                                 struct tide_err *err)
+{
+    struct tide_commit_cfg cfg = commit_cfg(config);
+
+    return tide_commit_start(&cfg, rooms->store, &rooms->commit, err);
+}
+
+static enum tide_rc start_ingest(const struct tide_config *config, struct tide_rooms *rooms,
+                                 struct tide_err *err)
+{
+    struct tide_ingest_cfg cfg = ingest_cfg(config, rooms->store);
+
+    return tide_ingest_start(&cfg, rooms->commit, &rooms->ingest, err);
+}
+
+static enum tide_rc start_query(const struct tide_config *config, struct tide_rooms *rooms,
+                                struct tide_err *err)
+{
+    struct tide_query_cfg cfg = query_cfg(config);
+
+    return tide_query_open(&cfg, rooms->store, &rooms->query, err);
+}
+
+static enum tide_rc start_api(const struct tide_config *config, struct tide_rooms *rooms,
+                              struct tide_err *err)
+{
+    struct tide_api_cfg cfg = api_cfg(config);
+
+    return tide_api_start(&cfg, rooms->query, &rooms->api, err);
+}
+
+enum tide_rc tide_rooms_start(const struct tide_config *config, struct tide_rooms *rooms,
+                              struct tide_err *err)
+{
+    enum tide_rc rc;
+
+    if ((rc = start_store(config, rooms, err)) || (rc = start_commit(config, rooms, err)) ||
+        (rc = start_ingest(config, rooms, err)) || (rc = start_query(config, rooms, err)) ||
+        (rc = start_api(config, rooms, err)))
+        return rc;
+    return TIDE_OK;
+}
+
+void tide_rooms_stop(struct tide_rooms *rooms)
+{
+    tide_ingest_stop(rooms->ingest, DRAIN_MS);
+    tide_commit_stop(rooms->commit);
+    tide_api_stop(rooms->api);
+    tide_query_close(rooms->query);
+    tide_store_close(rooms->store);
+    memset(rooms, 0, sizeof(*rooms));
+}
+
+void tide_rooms_reload(struct tide_rooms *rooms, const struct tide_config *config)
+{
+    struct tide_err err = {""};
+
+    tide_log_set_level((enum tide_level)config->log_level);
+    if (tide_query_reload_health(rooms->query, &config->health, &err))
+        tide_log(TIDE_ERROR, "daemon", "reload: the old thresholds stay: %s", err.text);
+}

@@ -1,0 +1,102 @@
+/* The table of everything that can be set: the flags of tidemarkd and the keys of its
+ * configuration. */
+#ifndef TIDEMARK_DAEMON_OPTIONS_H
+#define TIDEMARK_DAEMON_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include "tidemark/err.h"
+#include "tidemark/health.h"
+
+/* What the daemon runs on: every field is one row of the table. */
+struct tide_config {
+    bool help, version, check;
+    char file[1024]; /* "" = none */
+    char data_dir[1024];
+    char forward[256], http[256]; /* numeric "127.0.0.1:24224" or "[::1]:0" */
+
+    int64_t interval_s, window_s, grace_s, lateness_s, future_s, max_modules;
+    int64_t raw_s;
+    int64_t map_bytes;
+    int64_t ingest_threads, max_frame_bytes, max_unpacked_bytes, gather_max_ms;
+    int64_t http_threads;
+    int64_t dedup_window_s, dedup_max_chunks;
+    bool prometheus;
+    bool allow_open;
+    int64_t log_level; /* enum tide_level */
+    bool log_requests;
+    struct tide_health_rules health; /* owns rule */
+};
+
+enum tide_option_type {
+    TIDE_OPTION_SWITCH,    /* flag without argument -> bool */
+    TIDE_OPTION_TEXT,      /* flag with one -> char[size] */
+    TIDE_OPTION_PAIR,      /* --set section.key=value, any number of times */
+    TIDE_OPTION_WHOLE,     /* whole number in [min, max] -> int64_t */
+    TIDE_OPTION_BOOL,      /* -> bool */
+    TIDE_OPTION_WORD,      /* one of words -> int64_t, its index */
+    TIDE_OPTION_THRESHOLD, /* stands for one key per signal and bound */
+    TIDE_OPTION_RULES      /* health.modules */
+};
+
+struct tide_option {
+    const char *name; /* "--http" or "ingest.threads" */
+    enum tide_option_type type;
+    size_t at, size; /* in struct tide_config */
+    int64_t min, max, preset;
+    bool (*fits)(int64_t value); /* narrower than the range; NULL: the range is all */
+    const char *argument;        /* flags: as the help shows it */
+    const char *preset_text;     /* as the help shows it; NULL: preset */
+    const char *expected;        /* for messages; NULL: made from type and range */
+    const char *words;           /* blank-separated */
+    const char *unit;
+    const char *help;
+    bool reload; /* SIGHUP applies it */
+};
+
+extern const struct tide_option tide_option[];
+extern const size_t tide_options;
+
+/* A value as it was written, before it is known whether it fits. */
+enum tide_value_type {
+    TIDE_VALUE_NULL,
+    TIDE_VALUE_BOOL,
+    TIDE_VALUE_NUMBER,
+    TIDE_VALUE_STRING,
+    TIDE_VALUE_OBJECT,
+    TIDE_VALUE_ARRAY
+};
+
+struct tide_value {
+    enum tide_value_type type;
+    bool boolean;
+    const char *text; /* number: as written; string: decoded; terminated */
+};
+
+/* The row of a flag or key, NULL when there is none. */
+const struct tide_option *tide_option_find(const char *name);
+
+/* The name that was probably meant by `name`, NULL when nothing is near. */
+const char *tide_option_nearest(const char *name);
+
+/* Puts every row's default into its field; leaves no pointer in config. */
+void tide_option_defaults(struct tide_config *config);
+
+/* Sets the field of a WHOLE, BOOL or WORD row. TIDE_CONFIG says what was expected. */
+enum tide_rc tide_option_assign(struct tide_config *config, const struct tide_option *option,
+                                const struct tide_value *value, struct tide_err *err);
+
+/* Sets err to "expected <expected>, got <value>"; returns TIDE_CONFIG. */
+enum tide_rc tide_option_expected(const char *expected, const struct tide_value *value,
+                                  struct tide_err *err);
+
+/* True when both configurations agree on this row. */
+bool tide_option_same(const struct tide_option *option, const struct tide_config *a,
+                      const struct tide_config *b);
+
+/* The text of --help, from the table. */
+void tide_option_help(FILE *out);
+
+#endif
