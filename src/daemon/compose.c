@@ -15,9 +15,10 @@
 #include "tidemark/query.h"
 #include "tidemark/store.h"
 
-#define DRAIN_MS      3000 /* of the 5 s in which a stop has to be over */
-#define PARCELS_TO_GO 64   /* room in the committer's mailbox beyond all pools: wake-ups, stopping \
-                            */
+#define DRAIN_MS 3000 /* of the 5 s in which a stop has to be over */
+#define PARCELS_TO_GO                                                          \
+    64 /* room in the committer's mailbox beyond all pools: wake-ups, stopping \
+        */
 
 static struct tide_store_cfg store_cfg(const struct tide_config *config)
 {

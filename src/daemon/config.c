@@ -53,17 +53,6 @@ static void note_option(struct loader *loader, const struct tide_option *option,
         note_origin(loader, loader->raw_from, place);
 }
 
-static enum tide_rc unknown_key(const char *name, struct tide_err *err)
-{
-    const char *nearest = tide_option_nearest(name);
-
-    if (nearest)
-        tide_err_set(err, "unknown key; did you mean %s?", nearest);
-    else
-        tide_err_set(err, "unknown key; `tidemarkd --help` lists the known ones");
-    return TIDE_CONFIG;
-}
-
 /* Is there anything at or under this path? */
 static bool is_section(const char *name)
 {
@@ -76,6 +65,21 @@ static bool is_section(const char *name)
             return true;
     }
     return false;
+}
+
+static enum tide_rc unknown_key(const char *name, struct tide_err *err)
+{
+    char nearest[NAME_SIZE];
+
+    if (is_section(name))
+        tide_err_set(err, "this is a section; expected a key of it, as section.key");
+    else if (tide_option_find(name))
+        tide_err_set(err, "unknown key; sections are objects: { \"section\": { \"key\": ... } }");
+    else if (tide_option_nearest(name, nearest, sizeof(nearest)))
+        tide_err_set(err, "unknown key; did you mean %s?", nearest);
+    else
+        tide_err_set(err, "unknown key; `tidemarkd --help` lists the known ones");
+    return TIDE_CONFIG;
 }
 
 static enum tide_rc need_object(const struct tide_value *value, struct tide_err *err)
@@ -160,13 +164,17 @@ static enum tide_rc take_text(struct loader *loader, const char *name, const cha
         snprintf(source, sizeof(source), "%s %s", loader->source, name);
         return tide_reader_run(source, text, strlen(text), &path, &reader_calls, loader, err);
     }
-    /* every step on the way is checked, as if it were read from a file; a rule has no name of its
-     * own here */
-    if (tide_levels_owns(&path) && !strcmp(path.part[1], "modules"))
-        rc = unknown_key("health.modules", err);
-    for (size_t depth = path.depth, i = 1; i <= depth && !rc; i++) {
-        path.depth = i;
-        rc = take_key(loader, &path, nowhere, err);
+    if (!tide_levels_owns(&path)) {
+        if (!tide_option_find(name) || name[0] == '-')
+            return unknown_key(name, err);
+    } else if (!strcmp(path.part[1], "modules")) {
+        return unknown_key("health.modules", err); /* globs have dots: the list comes as a whole */
+    } else {
+        /* every step on the way is checked, as if it were read from a file */
+        for (size_t depth = path.depth, i = 1; i <= depth && !rc; i++) {
+            path.depth = i;
+            rc = tide_levels_owns(&path) ? take_key(loader, &path, nowhere, err) : TIDE_OK;
+        }
     }
     if (!rc)
         rc = take_value(loader, &path, nowhere, &value, err);
@@ -335,9 +343,9 @@ static enum tide_rc load_pairs(struct loader *loader, struct tide_err *err)
 
 static enum tide_rc unknown_flag(const char *flag, struct tide_err *err)
 {
-    const char *nearest = tide_option_nearest(flag);
+    char nearest[NAME_SIZE];
 
-    if (nearest)
+    if (tide_option_nearest(flag, nearest, sizeof(nearest)))
         tide_err_set(err, "unknown flag %.80s: did you mean %s?", flag, nearest);
     else
         tide_err_set(err, "unknown flag %.80s: `tidemarkd --help` lists the known ones", flag);

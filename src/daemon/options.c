@@ -264,27 +264,32 @@ static size_t distance(const char *a, const char *b)
     return row[1][b_len];
 }
 
-const char *tide_option_nearest(const char *name)
+bool tide_option_nearest(const char *name, char *ret, size_t size)
 {
-    const char *nearest = NULL;
     size_t best = strlen(name) / 4 + 1;
+    bool found = false;
 
     if (best > 4)
         best = 4;
     for (size_t i = 0; i < tide_options; i++) {
-        size_t d = distance(name, tide_option[i].name);
+        const char *known = tide_option[i].name;
+        char section[NEAR_SIZE];
+        size_t d;
 
         /* a flag is never meant by a key, nor a key by a flag */
-        if ((name[0] == '-') != (tide_option[i].name[0] == '-'))
+        if ((name[0] == '-') != (known[0] == '-'))
             continue;
-        if (d <= best) {
+        snprintf(section, sizeof(section), "%.*s", (int)strcspn(known, "."), known);
+        if (!strchr(name, '.'))
+            known = section;
+        d = distance(name, known);
+        if (d < best || (d == best && !found)) {
             best = d;
-            nearest = tide_option[i].name;
-            if (d == 0)
-                break;
+            found = true;
+            snprintf(ret, size, "%s", known);
         }
     }
-    return nearest;
+    return found;
 }
 
 static int64_t *whole_field(struct tide_config *config, const struct tide_option *option)

@@ -78,8 +78,8 @@ struct tide_value {
 /* The row of a flag or key, NULL when there is none. */
 const struct tide_option *tide_option_find(const char *name);
 
-/* The name that was probably meant by `name`, NULL when nothing is near. */
-const char *tide_option_nearest(const char *name);
+/* The flag, key or section that was probably meant by `name`; false when nothing is near. */
+bool tide_option_nearest(const char *name, char *ret, size_t size);
 
 /* Puts every row's default into its field; leaves no pointer in config. */
 void tide_option_defaults(struct tide_config *config);
