@@ -17,6 +17,8 @@
       "Connections to the Forward port that spoke something else (TLS, HTTP, noise)")              \
     X(CLOSED_TOO_LARGE, "tidemark_connections_closed_too_large_total", "counter",                  \
       "Forward connections closed because a frame was over ingest.max_frame_bytes")                \
+    X(CLOSED_STALLED, "tidemark_connections_closed_stalled_total", "counter",                      \
+      "Forward connections closed because they kept input memory and sent nothing")                \
     X(HEARTBEATS, "tidemark_heartbeats_total", "counter", "nil heartbeats received")               \
     X(STRAY_VALUES, "tidemark_stray_values_total", "counter",                                      \
       "msgpack values on a Forward connection that are no request")                                \

@@ -1,0 +1,166 @@
+/* The bytes of an unfinished frame, and what they may cost.
+ *
+ * All connections of a shard receive into one buffer; only a cut frame leaves bytes behind, and
+ * they are kept here. Small leftovers are right-sized. A large frame gets a buffer of the size it
+ * declares (or a doubling one, when it does not declare any) and is received straight into it. The
+ * large buffers of a shard share a budget: over it a connection waits in line before it grows, but
+ * for one favoured connection, so that frames that each hold a half can not wait for each other.
+ * Every byte is copied a bounded number of times, however the stream is cut.
+ */
+#include "conn.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include "shard.h"
+
+#define TIDE_INPUT_SLACK 4096 /* behind the end a frame declares: its option follows there */
+#define TIDE_INPUT_STEP  256  /* small buffers are a multiple of this */
+
+/* What a buffer of this capacity takes from the budget. */
+static size_t cost(size_t capacity)
+{
+    return capacity > TIDE_SMALL_INPUT ? capacity : 0;
+}
+
+/* The held bytes move to a buffer of another size (which holds them). */
+static bool resize(struct tide_conn *conn, size_t capacity)
+{
+    struct tide_shard *shard = conn->shard;
+    uint8_t *moved;
+
+    assert(capacity >= conn->held_len && conn->held_at == 0);
+    moved = realloc(conn->held, capacity);
+    if (!moved) {
+        conn->doomed = true;
+        return false;
+    }
+    shard->input_bytes += cost(capacity);
+    shard->input_bytes -= cost(conn->held_capacity);
+    conn->held = moved;
+    conn->held_capacity = capacity;
+    return true;
+}
+
+static void compact(struct tide_conn *conn)
+{
+    if (conn->held_at > 0 && conn->held_len > 0)
+        memmove(conn->held, conn->held + conn->held_at, conn->held_len);
+    conn->held_at = 0;
+}
+
+/* What the unfinished frame is likely to take in all, having len bytes now. */
+static size_t wanted(const struct tide_conn *conn, size_t len)
+{
+    size_t most = conn->shard->cfg->max_frame_bytes + TIDE_INPUT_SLACK;
+    size_t want = conn->scan.need > len ? conn->scan.need + TIDE_INPUT_SLACK : 2 * len;
+
+    if (want > most)
+        want = most;
+    return want > len ? want : len;
+}
+
+/* May the buffer grow to this capacity now? */
+static bool affordable(struct tide_conn *conn, size_t capacity)
+{
+    struct tide_shard *shard = conn->shard;
+
+    if (shard->input_bytes + cost(capacity) - cost(conn->held_capacity) <= shard->input_max ||
+        shard->favoured == conn)
+        return true;
+    if (shard->favoured)
+        return false;
+    shard->favoured = conn;
+    return true;
+}
+
+bool tide_input_may_grow(const struct tide_shard *shard)
+{
+    return !shard->favoured || shard->input_bytes < shard->input_max;
+}
+
+void tide_input_release(struct tide_conn *conn)
+{
+    if (conn->shard) {
+        conn->shard->input_bytes -= cost(conn->held_capacity);
+        if (conn->shard->favoured == conn)
+            conn->shard->favoured = NULL;
+    }
+    free(conn->held);
+    conn->held = NULL;
+    conn->held_at = conn->held_len = conn->held_capacity = 0;
+}
+
+void tide_input_hold(struct tide_conn *conn, const uint8_t *data, size_t len)
+{
+    const uint8_t *old_end = conn->held ? conn->held + conn->held_capacity : NULL;
+    bool inside = conn->held && data >= conn->held && data <= old_end;
+    size_t capacity;
+    uint8_t *fresh;
+
+    if (len == 0) {
+        tide_input_release(conn);
+        return;
+    }
+    if (inside && (len > TIDE_SMALL_INPUT || conn->held_capacity <= TIDE_SMALL_INPUT)) {
+        conn->held_at = (size_t)(data - conn->held);
+        conn->held_len = len;
+        return;
+    }
+    if (!inside && len <= conn->held_capacity && conn->held_capacity <= TIDE_SMALL_INPUT) {
+        memcpy(conn->held, data, len);
+        conn->held_at = 0;
+        conn->held_len = len;
+        return;
+    }
+
+    capacity = (len + TIDE_INPUT_STEP - 1) / TIDE_INPUT_STEP * TIDE_INPUT_STEP;
+    if (len > TIDE_SMALL_INPUT && !conn->blocked) {
+        size_t want = wanted(conn, len);
+
+        /* No favour here: a frame that cannot grow now waits in line before its next read. */
+        if (conn->shard->input_bytes + want <= conn->shard->input_max)
+            capacity = want;
+    }
+    fresh = malloc(capacity);
+    if (!fresh) {
+        tide_input_release(conn);
+        conn->doomed = true;
+        return;
+    }
+    memcpy(fresh, data, len);
+    tide_input_release(conn);
+    conn->held = fresh;
+    conn->held_len = len;
+    conn->held_capacity = capacity;
+    conn->shard->input_bytes += cost(capacity);
+}
+
+void tide_input_append(struct tide_conn *conn, const uint8_t *data, size_t len)
+{
+    size_t total = conn->held_len + len;
+
+    if (conn->held_at + total > conn->held_capacity) {
+        size_t capacity = 2 * total;
+
+        /* Within the small size as long as possible: hold() would shrink a larger one at once. */
+        if (total <= TIDE_SMALL_INPUT && capacity > TIDE_SMALL_INPUT)
+            capacity = TIDE_SMALL_INPUT;
+        compact(conn);
+        if (total > conn->held_capacity && !resize(conn, capacity))
+            return;
+    }
+    memcpy(conn->held + conn->held_at + conn->held_len, data, len);
+    conn->held_len = total;
+}
+
+bool tide_input_make_room(struct tide_conn *conn)
+{
+    size_t want = wanted(conn, conn->held_len);
+
+    compact(conn);
+    if (conn->held_capacity > conn->held_len && conn->held_capacity > TIDE_SMALL_INPUT)
+        return true;
+    assert(want > conn->held_len); /* else the scanner had found the frame too large */
+    return affordable(conn, want) && resize(conn, want);
+}
