@@ -1,9 +1,8 @@
 /* A bounded queue between threads with a file descriptor for a bell.
  *
- * The bell (an eventfd) is rung after an object went into an empty queue, outside the lock, and is
- * silenced only under the lock, by a taker that leaves the queue empty. So whenever something
- * waits, the bell has been rung or is about to be: a wake-up can come once too often, never once
- * too seldom.
+ * The bell (an eventfd) is rung when an object goes into an empty queue and silenced by a taker
+ * that leaves the queue empty, both under the lock. So whenever something waits the bell has been
+ * rung, and who has put an object never touches the mailbox again once it can be taken.
  */
 #include "tidemark/mailbox.h"
 
@@ -98,9 +97,11 @@ void tide_mailbox_put_many(struct tide_mailbox *mailbox, void *const *object, si
         mailbox->object[at++] = object[i];
     }
     mailbox->count += count;
-    pthread_mutex_unlock(&mailbox->lock);
+    /* Under the lock: once it is free the taker may have taken the last object and freed the
+     * mailbox. */
     if (was_empty)
         ring(mailbox);
+    pthread_mutex_unlock(&mailbox->lock);
 }
 
 void tide_mailbox_put(struct tide_mailbox *mailbox, void *object)
