@@ -80,7 +80,8 @@ struct tide_request {
     size_t chunk_payload_len; /* of its content, for the TIDE_CHUNK_ID_MIN rule */
     enum tide_compression compression;
     int64_t signal;  /* fluent_signal; 0 = logs */
-    bool bad_option; /* neither map nor nil: treated as none, counted */
+    bool bad_option; /* neither map nor nil, or a chunk of a wrong type: treated as none; the
+                      * caller counts it */
 };
 
 /* Splits one whole value (as tide_frame_next found it).
@@ -101,8 +102,8 @@ struct tide_fold_context {
 
 /* Decodes every entry of the request and folds it into `into`: good ones are kept, bad ones counted
  * by reason in the parcel's books and noted in tide_reject. Content never fails: an undecodable
- * chunk is booked as rejected chunk. A gzip payload (declared, or seen by its magic) is first unpacked
- * to at most max_unpacked_bytes, which are freed before the return. Counts BAD_FIELDS and
+ * chunk is booked as rejected chunk. A gzip payload (declared, or seen by its magic) is first
+ * unpacked to at most max_unpacked_bytes, which are freed before the return. Counts BAD_FIELDS and
  * UNKNOWN_EVENTS. Aborts when memory is out. */
 void tide_request_fold(const struct tide_request *request, const struct tide_fold_context *context,
                        struct tide_parcel *into);

@@ -8,7 +8,6 @@
 #include "tidemark/wire.h"
 
 #include <assert.h>
-#include "tidemark/counter.h"
 #include "cursor.h"
 
 #define TAG_MAX 256
@@ -135,8 +134,6 @@ enum tide_rc tide_request_parse(const uint8_t *frame, size_t len, struct tide_re
     default:
         break;
     }
-    if (request.bad_option)
-        tide_count(TIDE_COUNT_BAD_OPTIONS, 1);
     *ret = request;
     return TIDE_OK;
 }
