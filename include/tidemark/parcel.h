@@ -45,6 +45,7 @@ struct tide_delta {
     uint16_t error_len;   /* 0: none */
     uint64_t slowest_us;
     int64_t error_us;  /* time of the error kept */
+    uint32_t entries;  /* folded here, each counted once whatever its weight */
     uint32_t instance; /* 1 + index of the first gauge set, 0: none */
     uint32_t slot;     /* where the lookup table points here */
 };

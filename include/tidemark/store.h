@@ -28,7 +28,6 @@ struct tide_store_cfg {
     uint32_t max_modules;
     int64_t dedup_window_s;
     uint64_t dedup_max_chunks;
-    bool read_only; /* tools beside a daemon: no lock, no writing, snapshots only */
 };
 
 enum tide_store_state { TIDE_STORE_OK, TIDE_STORE_FULL, TIDE_STORE_IN_DOUBT, TIDE_STORE_FAILED };

@@ -278,6 +278,7 @@ void tide_parcel_fold(struct tide_parcel *parcel, const struct tide_fold_rules *
     delta = delta_of(parcel, hash, &ev->module, start_s, TIDE_PARCEL_DELTAS);
     if (!delta)
         delta = overflow_of(parcel, rules, start_s);
+    delta->entries++;
     tide_tally_fold(&delta->tally, ev, time_us);
     if (ev->has_duration && tide_event_is_operation(ev)) {
         note_sample(parcel, delta, ev);

@@ -283,13 +283,10 @@ void tide_record_merge(struct tide_record *into, const struct tide_record *from)
     tide_record_merge_slowest(into, from->slowest.us, from->slowest.id, from->slowest.len);
 }
 
-void tide_record_gather(struct tide_record *into, const struct tide_record *from)
+void tide_record_gather_gauges(struct tide_record *into, const struct tide_record *from)
 {
     struct tide_instance *sum;
 
-    tide_tally_merge(&into->tally, &from->tally);
-    tide_hist_merge(&into->hist, &from->hist);
-    tide_record_merge_slowest(into, from->slowest.us, from->slowest.id, from->slowest.len);
     if (from->instances == 0)
         return;
     if (into->instances == 0)
@@ -301,6 +298,14 @@ void tide_record_gather(struct tide_record *into, const struct tide_record *from
 
         tide_gauge_gather((enum tide_gauge)gauge, &sum->gauge[gauge], &one);
     }
+}
+
+void tide_record_gather(struct tide_record *into, const struct tide_record *from)
+{
+    tide_tally_merge(&into->tally, &from->tally);
+    tide_hist_merge(&into->hist, &from->hist);
+    tide_record_merge_slowest(into, from->slowest.us, from->slowest.id, from->slowest.len);
+    tide_record_gather_gauges(into, from);
 }
 
 static bool tally_equal(const struct tide_tally *a, const struct tide_tally *b)

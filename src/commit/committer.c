@@ -1,0 +1,258 @@
+/* committer - the one writing thread. See the door for its rhythm.
+ *
+ * A turn: take every waiting parcel (up to GROUP_DELTAS), commit them, send them home; seal what is
+ * due; a slice of upkeep. A failed commit keeps its group and is tried again with growing pauses;
+ * meanwhile `stalled` tells the shards to stop reading, so what cannot be written is not read
+ * either. Nobody is acked for a group that is not on disk.
+ */
+#include "tidemark/commit.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tidemark/clock.h"
+#include "tidemark/counter.h"
+#include "tidemark/log.h"
+#include "tidemark/mailbox.h"
+
+#define GROUP_DELTAS   262144 /* a group takes no further parcel past this many deltas */
+#define WAIT_MAX_MS    1000   /* a stepped clock is noticed at the latest after this */
+#define RETRY_FIRST_MS 50
+#define RETRY_LAST_MS  2000
+#define UPKEEP_IDLE_US 1000000
+
+struct tide_commit {
+    struct tide_commit_cfg cfg;
+    struct tide_store *store;
+    struct tide_mailbox *mailbox;
+    struct tide_parcel **waiting; /* taken from the mailbox, oldest first */
+    size_t first, count;
+    pthread_t thread;
+    atomic_bool stalled;
+    atomic_bool stopping;
+    int retry_ms; /* 0: nothing is failing */
+    int64_t upkeep_us;
+};
+
+/* ---- one group ---- */
+
+static size_t group_size(const struct tide_commit *commit)
+{
+    size_t count = 0, deltas = 0;
+
+    while (count < commit->count) {
+        deltas += commit->waiting[commit->first + count]->deltas;
+        if (count && deltas > GROUP_DELTAS)
+            break;
+        count++;
+    }
+    return count;
+}
+
+/* Sends the oldest `count` parcels home, neighbours of one home together. */
+static void send_home(struct tide_commit *commit, size_t count)
+{
+    struct tide_parcel **parcel = commit->waiting + commit->first;
+
+    commit->first += count;
+    commit->count -= count;
+    for (size_t i = 0; i < count;) {
+        struct tide_mailbox *home = parcel[i]->home;
+        size_t n = 1;
+
+        while (i + n < count && parcel[i + n]->home == home)
+            n++;
+        tide_mailbox_put_many(home, (void *const *)(parcel + i), n);
+        i += n;
+    }
+    if (commit->count == 0)
+        commit->first = 0;
+}
+
+static void drop_all(struct tide_commit *commit)
+{
+    tide_log(TIDE_ERROR, "commit",
+             "stopping with %zu chunks that could not be written; they were not acked",
+             commit->count);
+    for (size_t i = 0; i < commit->count; i++)
+        commit->waiting[commit->first + i]->fate = TIDE_FATE_DROPPED;
+    send_home(commit, commit->count);
+}
+
+static void set_failing(struct tide_commit *commit, bool failing)
+{
+    if (failing)
+        commit->retry_ms = commit->retry_ms == 0                  ? RETRY_FIRST_MS
+                           : commit->retry_ms * 2 < RETRY_LAST_MS ? commit->retry_ms * 2
+                                                                  : RETRY_LAST_MS;
+    else
+        commit->retry_ms = 0;
+    atomic_store(&commit->stalled, failing);
+}
+
+/* A pause after a failure; ends early when the daemon stops. */
+static void pause_before_retry(struct tide_commit *commit)
+{
+    int64_t until_us = tide_clock_mono_us() + (int64_t)commit->retry_ms * 1000, left_us;
+
+    while (!atomic_load(&commit->stopping) && (left_us = until_us - tide_clock_mono_us()) > 0)
+        nanosleep(&(struct timespec){.tv_nsec = left_us > 20000 ? 20000000 : left_us * 1000}, NULL);
+}
+
+static void report(const char *what, const struct tide_err *err)
+{
+    static struct tide_log_gate gate;
+
+    tide_count(TIDE_COUNT_COMMIT_FAILURES, 1);
+    tide_log_gated(&gate, TIDE_ERROR, "commit", "%s failed, will be tried again: %s", what,
+                   err->text);
+}
+
+/* Commits one group; false: it failed and is still waiting. */
+static bool commit_group(struct tide_commit *commit)
+{
+    size_t count = group_size(commit);
+    struct tide_err err = {""};
+    int64_t begin_us = tide_clock_mono_us();
+
+    if (tide_store_commit(commit->store, commit->waiting + commit->first, count,
+                          tide_clock_wall_us(), &err)) {
+        report("commit", &err);
+        return false;
+    }
+    tide_count(TIDE_COUNT_COMMITS, 1);
+    tide_timing_add(&tide_commit_timing, (uint64_t)(tide_clock_mono_us() - begin_us));
+    send_home(commit, count);
+    return true;
+}
+
+/* Sealing and upkeep; false: something failed. */
+static bool do_chores(struct tide_commit *commit)
+{
+    struct tide_err err = {""};
+    int64_t now_us = tide_clock_wall_us();
+    enum tide_rc rc;
+
+    if (now_us >= tide_store_next_seal_us(commit->store) &&
+        tide_store_seal(commit->store, now_us, &err)) {
+        report("sealing", &err);
+        return false;
+    }
+    if (tide_clock_mono_us() - commit->upkeep_us < UPKEEP_IDLE_US)
+        return true;
+    rc = tide_store_upkeep(commit->store, now_us, &err);
+    if (rc != TIDE_AGAIN)
+        commit->upkeep_us = tide_clock_mono_us(); /* else: the next slice after the next group */
+    if (rc != TIDE_OK && rc != TIDE_AGAIN) {
+        report("upkeep", &err);
+        return false;
+    }
+    return true;
+}
+
+/* ---- the thread ---- */
+
+static int wait_ms(const struct tide_commit *commit)
+{
+    int64_t until_us = tide_store_next_seal_us(commit->store) - tide_clock_wall_us();
+
+    if (until_us <= 0)
+        return 0;
+    return until_us / 1000 < WAIT_MAX_MS ? (int)(until_us / 1000) + 1 : WAIT_MAX_MS;
+}
+
+static void take_waiting(struct tide_commit *commit)
+{
+    if (commit->first) {
+        memmove(commit->waiting, commit->waiting + commit->first,
+                commit->count * sizeof(struct tide_parcel *));
+        commit->first = 0;
+    }
+    commit->count += tide_mailbox_take(commit->mailbox, (void **)(commit->waiting + commit->count),
+                                       commit->cfg.capacity - commit->count);
+}
+
+static void *run(void *arg)
+{
+    struct tide_commit *commit = arg;
+
+    for (;;) {
+        bool stopping = atomic_load(&commit->stopping), sound = true;
+
+        if (commit->count == 0 && !stopping && !commit->retry_ms)
+            tide_mailbox_wait(commit->mailbox, wait_ms(commit));
+        take_waiting(commit);
+        if (commit->count)
+            sound = commit_group(commit);
+        else if (stopping)
+            return NULL;
+        sound = do_chores(commit) && sound;
+        set_failing(commit, !sound);
+        if (sound)
+            continue;
+        if (stopping) {
+            take_waiting(commit);
+            drop_all(commit);
+            return NULL;
+        }
+        pause_before_retry(commit);
+    }
+}
+
+/* ---- the door ---- */
+
+enum tide_rc tide_commit_start(const struct tide_commit_cfg *cfg, struct tide_store *store,
+                               struct tide_commit **ret, struct tide_err *err)
+{
+    struct tide_commit *commit = calloc(1, sizeof(*commit));
+    enum tide_rc rc;
+
+    assert(cfg->capacity > 0);
+    if (!commit || !(commit->waiting = calloc(cfg->capacity, sizeof(struct tide_parcel *)))) {
+        free(commit);
+        tide_err_set(err, "commit: out of memory");
+        return TIDE_NO_MEMORY;
+    }
+    commit->cfg = *cfg;
+    commit->store = store;
+    if ((rc = tide_mailbox_new(cfg->capacity, &commit->mailbox, err)))
+        goto fail;
+    if (pthread_create(&commit->thread, NULL, run, commit) != 0) {
+        tide_err_set(err, "commit: cannot start a thread");
+        rc = TIDE_IO;
+        goto fail;
+    }
+    *ret = commit;
+    return TIDE_OK;
+fail:
+    tide_mailbox_free(commit->mailbox);
+    free(commit->waiting);
+    free(commit);
+    return rc;
+}
+
+void tide_commit_post(struct tide_commit *commit, struct tide_parcel *parcel)
+{
+    assert(parcel->fate == TIDE_FATE_OPEN && parcel->home);
+    tide_mailbox_put(commit->mailbox, parcel);
+}
+
+bool tide_commit_stalled(const struct tide_commit *commit)
+{
+    return atomic_load(&commit->stalled);
+}
+
+void tide_commit_stop(struct tide_commit *commit)
+{
+    if (!commit)
+        return;
+    atomic_store(&commit->stopping, true);
+    tide_mailbox_wake(commit->mailbox);
+    pthread_join(commit->thread, NULL);
+    tide_mailbox_free(commit->mailbox);
+    free(commit->waiting);
+    free(commit);
+}

@@ -1,0 +1,87 @@
+/* group - what one commit is about to make true: the parcels' deltas merged per (module, interval),
+ * the identities that are new, the books. Built before the transaction, merged into the head after
+ * it; memory is kept from group to group.
+ */
+#ifndef STORAGE_GROUP_H
+#define STORAGE_GROUP_H
+
+#include <stdint.h>
+#include "tidemark/ledger.h"
+#include "tidemark/parcel.h"
+#include "identity.h"
+#include "modules.h"
+#include "row.h"
+
+struct group_delta {
+    uint32_t module;
+    bool late; /* its interval was sealed before: a correction */
+    int64_t start_s;
+    struct tide_tally tally;
+    uint32_t run_at, runs;           /* into group.run */
+    uint32_t instance_at, instances; /* into group.instance, after group_finish; a chain before */
+    uint64_t slowest_us;
+    const char *slowest; /* into a parcel */
+    uint32_t slowest_len;
+    const char *error; /* into a parcel */
+    uint32_t error_len;
+    int64_t error_us;
+};
+
+struct group_link { /* an instance's gauges of one parcel, chained to its delta */
+    const struct tide_instance *of;
+    uint32_t next;
+};
+
+struct group {
+    struct group_delta *delta;
+    uint32_t deltas, delta_capacity;
+    uint32_t *slot; /* (module, interval) -> 1 + index */
+    uint32_t slots;
+    uint64_t *sample, *sorting; /* delta << 11 | bucket in the high half, count in the low */
+    uint32_t samples, sample_capacity, sorting_capacity;
+    struct hist_run *run;
+    uint32_t runs, run_capacity;
+    struct group_link *link;
+    uint32_t links, link_capacity;
+    struct tide_instance *instance;
+    uint32_t instances, instance_capacity;
+    struct tide_record scratch;    /* merges instances */
+    struct tide_hash128 *identity; /* the new ones */
+    uint32_t identities, identity_capacity;
+    uint32_t modules_before; /* ids above this are new with this group */
+    struct tide_ledger books;
+    int64_t newest_start_s; /* of its deltas; INT64_MIN without any */
+};
+
+struct group_rules {
+    int64_t now_us;
+    int64_t sealed_upto_s;
+    uint32_t interval_s;
+    int64_t lateness_s;
+    uint32_t max_modules;
+};
+
+void group_init(struct group *group);
+void group_fini(struct group *group);
+
+/* Empties the group and fills it from the parcels. New identities are added to the set and new
+ * modules to the table: the caller takes them back (group_undo) when the commit fails. fate[i] says
+ * what parcel i will become. */
+void group_build(struct group *group, struct tide_parcel *const *parcel, size_t count,
+                 enum tide_fate *fate, const struct group_rules *rules, struct modules *modules,
+                 struct identity_set *identities);
+void group_undo(struct group *group, struct modules *modules, struct identity_set *identities);
+
+static inline struct row_view group_view(const struct group *group, const struct group_delta *delta)
+{
+    return (struct row_view){.tally = &delta->tally,
+                             .run = group->run + delta->run_at,
+                             .runs = delta->runs,
+                             .instance = group->instance + delta->instance_at,
+                             .instances = delta->instances,
+                             .slowest_us = delta->slowest_us,
+                             .slowest = delta->slowest,
+                             .slowest_len = delta->slowest_len};
+}
+
+#endif

@@ -1,0 +1,126 @@
+/* inside - what the files of this room share of an open store. */
+#ifndef STORAGE_INSIDE_H
+#define STORAGE_INSIDE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include "tidemark/store.h"
+#include "group.h"
+#include "head.h"
+#include "identity.h"
+#include "journal.h"
+#include "modules.h"
+#include "txn.h"
+
+/* Fixed when the store is created. */
+struct store_identity {
+    uint8_t uuid[16]; /* the store's name as a source of history */
+    uint32_t interval_s;
+    uint64_t instance_seed;
+    uint64_t identity_seed;
+};
+
+/* Rewritten by every transaction. */
+struct store_state {
+    uint64_t commit_seq;
+    int64_t sealed_upto_s;
+    struct tide_ledger ledger;
+};
+
+/* One journal entry that is still on disk. */
+struct journal_mark {
+    uint64_t seq;
+    int64_t newest_start_s;
+    uint32_t parts;
+};
+
+/* A queue of them, oldest first. */
+struct journal_marks {
+    struct journal_mark *mark;
+    size_t first, count, capacity;
+    uint64_t parts; /* in all */
+};
+
+#define READERS_MAX 1024
+
+struct tide_store {
+    struct tide_store_cfg cfg;
+    struct store_identity identity;
+    int lock_fd;
+    MDB_env *env;
+    MDB_dbi dbi[TABLE_COUNT];
+    char data_path[1200];
+
+    /* the committing thread's */
+    struct store_state state; /* as committed */
+    struct identity_set *identities;
+    struct group group;
+    struct blob blob;
+    struct tide_record scratch;
+    struct journal_marks marks;
+    uint64_t checkpoint_seq; /* every total on disk covers the journal up to here ... */
+    int64_t checkpoint_s;    /* ... for intervals before this; when it was taken: */
+    int64_t checkpoint_us;
+    int64_t reader_check_us;
+    bool expiring;           /* identities may be out of their window ... */
+    bool identities_expired; /* ... and some that left memory may still be on disk */
+    enum tide_fate *fate;
+    size_t fate_capacity;
+
+    /* shared */
+    struct head *head;
+    struct modules *modules;
+    _Atomic enum tide_store_state condition;
+    atomic_uint_least64_t identity_count;
+    atomic_uint_least32_t identity_oldest_s;
+    atomic_bool identity_by_count;
+
+    pthread_mutex_t readers_lock; /* the open snapshots, oldest first */
+    struct tide_snapshot *reader_first, *reader_last;
+    uint64_t readers;
+};
+
+/* schema.c */
+enum tide_rc schema_open(struct tide_store *store,
+                         struct tide_err *err); /* creates or checks; reads the state */
+void schema_put_state(struct txn *txn, const struct store_state *state);
+
+/* replay.c */
+enum tide_rc replay_modules(struct tide_store *store, MDB_txn *txn, struct tide_err *err);
+enum tide_rc replay_identities(struct tide_store *store, MDB_txn *txn, int64_t now_us,
+                               struct tide_err *err);
+enum tide_rc replay_journal(struct tide_store *store, MDB_txn *txn, struct tide_err *err);
+
+/* totals.c: the module table's values */
+void totals_put(struct txn *txn, struct blob *blob, const struct module_name *name, uint32_t id,
+                const struct head_node *node, uint64_t seq, int64_t upto_s);
+struct totals_read {
+    const char *name;
+    uint32_t name_len;
+    uint64_t seq;   /* the total covers the journal up to here ... */
+    int64_t upto_s; /* ... of intervals before this */
+    int64_t error_us;
+    const char *error;
+    uint32_t error_len;
+};
+bool totals_decode(const struct blob *blob, struct totals_read *ret, struct tide_record *record);
+
+/* Adds a delta's effect to the head's draft: to its open interval, or to the totals when that is
+ * sealed. */
+void head_take_delta(struct tide_store *store, uint32_t module, int64_t start_s,
+                     const struct row_view *view, const char *error, uint32_t error_len,
+                     int64_t error_us);
+
+/* marks */
+void marks_push(struct journal_marks *marks, struct journal_mark mark);
+void marks_pop(struct journal_marks *marks);
+
+/* Counts a damaged value and names it in the log. */
+void damaged(const char *table, const MDB_val *key);
+
+/* Turns a failed transaction into the store's condition (a full disk hides behind EIO). Returns the
+ * rc to hand up. */
+enum tide_rc store_failed(struct tide_store *store, enum tide_rc rc);
+void store_succeeded(struct tide_store *store);
+
+#endif

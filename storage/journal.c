@@ -1,0 +1,85 @@
+/* journal - see journal.h. */
+#include "journal.h"
+
+#include <string.h>
+
+#include "tidemark/bytes.h"
+
+void journal_encode(struct blob *blob, const struct group *group)
+{
+    blob->len = 0;
+    blob_reserve(blob, TIDE_VARINT_MAX);
+    blob->len = (size_t)(tide_put_varint(blob->start, group->deltas) - blob->start);
+    for (uint32_t i = 0; i < group->deltas; i++) {
+        const struct group_delta *delta = &group->delta[i];
+        struct row_view view = group_view(group, delta);
+        uint8_t *to;
+
+        blob_reserve(blob, 4 * TIDE_VARINT_MAX + delta->error_len);
+        to = tide_put_varint(blob->start + blob->len, delta->module);
+        to = tide_put_varint(to, (uint64_t)delta->start_s);
+        to = tide_put_varint(to, delta->error_len);
+        if (delta->error_len) {
+            to = tide_put_varint(to, (uint64_t)delta->error_us);
+            memcpy(to, delta->error, delta->error_len);
+            to += delta->error_len;
+        }
+        blob->len = (size_t)(to - blob->start);
+        row_encode_view(blob, &view, delta->start_s * 1000000);
+    }
+}
+
+static bool get_delta(const uint8_t **at, const uint8_t *end, struct journal_delta *delta,
+                      struct tide_record *scratch)
+{
+    uint64_t module, start_s, error_len, error_us = 0;
+
+    if (!tide_get_varint(at, end, &module) || !tide_get_varint(at, end, &start_s) ||
+        !tide_get_varint(at, end, &error_len) || module == 0 || module > UINT32_MAX ||
+        start_s > INT64_MAX / 1000000 || error_len > TIDE_ERROR_TEXT_MAX)
+        return false;
+    if (error_len && (!tide_get_varint(at, end, &error_us) || error_us > INT64_MAX ||
+                      error_len > (uint64_t)(end - *at)))
+        return false;
+    *delta = (struct journal_delta){.module = (uint32_t)module,
+                                    .start_s = (int64_t)start_s,
+                                    .record = scratch,
+                                    .error = (const char *)*at,
+                                    .error_len = (uint32_t)error_len,
+                                    .error_us = (int64_t)error_us};
+    *at += error_len;
+    return row_decode(at, end, scratch, (int64_t)start_s * 1000000);
+}
+
+bool journal_decode(uint64_t seq, const uint8_t *payload, size_t len, struct tide_record *scratch,
+                    journal_take_fn *take, void *arg)
+{
+    const uint8_t *at = payload, *end = payload + len;
+    uint64_t count;
+
+    if (!tide_get_varint(&at, end, &count))
+        return false;
+    while (count--) {
+        struct journal_delta delta;
+
+        if (!get_delta(&at, end, &delta, scratch))
+            return false;
+        take(arg, seq, &delta);
+    }
+    return at == end;
+}
+
+void journal_encode_identities(struct blob *blob, const struct group *group, int64_t now_us)
+{
+    uint8_t *to;
+
+    blob->len = 0;
+    blob_reserve(blob, 8 + (size_t)group->identities * 16);
+    tide_put_be64(blob->start, (uint64_t)now_us);
+    to = blob->start + 8;
+    for (uint32_t i = 0; i < group->identities; i++, to += 16) {
+        tide_put_be64(to, group->identity[i].high);
+        tide_put_be64(to + 8, group->identity[i].low);
+    }
+    blob->len = (size_t)(to - blob->start);
+}

@@ -1,0 +1,10 @@
+/* reader - open snapshots, for the figures that keep them honest. */
+#ifndef STORAGE_READER_H
+#define STORAGE_READER_H
+
+#include "inside.h"
+
+/* Fills readers, oldest_reader_us and free_pages. */
+void reader_stats(struct tide_store *store, struct tide_store_stats *ret);
+
+#endif

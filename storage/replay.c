@@ -1,0 +1,225 @@
+/* replay - what is rebuilt in memory at start: modules and their totals, the set of committed
+ * chunks, and the open intervals out of the journal. Everything the journal says of an interval
+ * that is sealed since is on disk as a row (or a correction) and is skipped, but for the totals,
+ * which may be older than the seal.
+ */
+#include "inside.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tidemark/bytes.h"
+#include "tidemark/clock.h"
+#include "tidemark/counter.h"
+#include "tidemark/log.h"
+#include "key.h"
+
+void damaged(const char *table, const MDB_val *key)
+{
+    static struct tide_log_gate gate;
+    const uint8_t *bytes = key->mv_data;
+    char hex[2 * KEY_MAX + 1] = "";
+
+    for (size_t i = 0; i < key->mv_size && i < KEY_MAX; i++)
+        snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
+    tide_count(TIDE_COUNT_DAMAGED_VALUES, 1);
+    tide_log_gated(&gate, TIDE_ERROR, "storage", "damaged value in table %s, key %s: skipped",
+                   table, hex);
+}
+
+static enum tide_rc failed(int code, const char *what, struct tide_err *err)
+{
+    tide_err_set(err, "read %s: %s", what, mdb_strerror(code));
+    return tide_rc_from_lmdb(code);
+}
+
+/* Calls take for every whole value of a table, parts joined; damaged ones are counted and skipped.
+ */
+typedef enum tide_rc each_fn(struct tide_store *store, const MDB_val *key, const struct blob *blob,
+                             uint32_t parts, void *arg, struct tide_err *err);
+
+static enum tide_rc each(struct tide_store *store, MDB_txn *txn, enum table table, const char *name,
+                         size_t digits, each_fn *take, void *arg, struct tide_err *err)
+{
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    enum tide_rc rc = TIDE_OK;
+    int code = mdb_cursor_open(txn, store->dbi[table], &cursor);
+
+    if (code)
+        return failed(code, name, err);
+    code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+    while (!code && !rc) {
+        uint8_t first[KEY_MAX];
+        MDB_val at = {key.mv_size, first};
+        bool part = false;
+
+        assert(key.mv_size <= KEY_MAX);
+        memcpy(first, key.mv_data, key.mv_size);
+        for (size_t i = 0; i < digits; i++)
+            part = part || first[at.mv_size - 1 - i];
+        if (!part) { /* a part without its beginning belongs to a value that was damaged */
+            uint32_t parts = 1;
+
+            rc = parts_read(cursor, &key, &value, digits, &store->blob);
+            if (rc == TIDE_OK) {
+                const uint8_t *last = (const uint8_t *)key.mv_data + key.mv_size - digits;
+
+                parts += digits == 1 ? last[0] : tide_get_be16(last);
+                rc = take(store, &at, &store->blob, parts, arg, err);
+            }
+            if (rc == TIDE_DAMAGED) {
+                damaged(name, &at);
+                rc = TIDE_OK;
+            }
+        }
+        if (!rc)
+            code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
+    mdb_cursor_close(cursor);
+    if (!rc && code && code != MDB_NOTFOUND)
+        rc = failed(code, name, err);
+    return rc;
+}
+
+/* ---- modules ---- */
+
+static enum tide_rc take_module(struct tide_store *store, const MDB_val *key,
+                                const struct blob *blob, uint32_t parts, void *arg,
+                                struct tide_err *err)
+{
+    uint32_t id = tide_get_be32(key->mv_data);
+    struct totals_read totals;
+    struct head_node *node, *fleet;
+
+    (void)parts;
+    (void)arg;
+    if (!totals_decode(blob, &totals, &store->scratch))
+        return TIDE_DAMAGED;
+    if (id <= modules_count(store->modules) ||
+        modules_find(store->modules, totals.name, totals.name_len)) {
+        tide_err_set(err, "module table: id %u (%.*s) is there twice; restore a backup", id,
+                     (int)totals.name_len, totals.name);
+        return TIDE_IO;
+    }
+    /* The name behind a damaged value is lost, its id and its history are not. */
+    while (modules_count(store->modules) + 1 < id) {
+        char name[32];
+        int len = snprintf(name, sizeof(name), "__damaged_%u__", modules_count(store->modules) + 1);
+
+        modules_add(store->modules, name, (size_t)len);
+    }
+    modules_add(store->modules, totals.name, totals.name_len);
+    node = head_touch_total(store->head, id);
+    tide_record_merge(&node->record, &store->scratch);
+    if (totals.error_len)
+        head_node_error(node, totals.error_us, totals.error, totals.error_len);
+    fleet = head_touch_total(store->head, TIDE_FLEET);
+    tide_record_merge(&fleet->record, &store->scratch);
+    node->checkpoint_seq = totals.seq;
+    node->checkpoint_s = totals.upto_s;
+    return TIDE_OK;
+}
+
+enum tide_rc replay_modules(struct tide_store *store, MDB_txn *txn, struct tide_err *err)
+{
+    enum tide_rc rc = each(store, txn, TABLE_MODULE, "module", 1, take_module, NULL, err);
+
+    head_draft(store->head)->modules = modules_count(store->modules);
+    return rc;
+}
+
+/* ---- identities ---- */
+
+static enum tide_rc take_identities(struct tide_store *store, const MDB_val *key,
+                                    const struct blob *blob, uint32_t parts, void *arg,
+                                    struct tide_err *err)
+{
+    uint64_t time_us;
+
+    (void)key;
+    (void)parts;
+    (void)arg;
+    (void)err;
+    if (blob->len < 8 || (blob->len - 8) % 16 != 0)
+        return TIDE_DAMAGED;
+    time_us = tide_get_be64(blob->start);
+    for (size_t at = 8; at < blob->len; at += 16) {
+        struct tide_hash128 id = {.high = tide_get_be64(blob->start + at),
+                                  .low = tide_get_be64(blob->start + at + 8)};
+
+        identity_add(store->identities, id, (uint32_t)(time_us / 1000000));
+    }
+    return TIDE_OK;
+}
+
+enum tide_rc replay_identities(struct tide_store *store, MDB_txn *txn, int64_t now_us,
+                               struct tide_err *err)
+{
+    enum tide_rc rc = each(store, txn, TABLE_IDENTITY, "identity", 2, take_identities, NULL, err);
+    int64_t before_s = now_us / 1000000 - store->cfg.dedup_window_s;
+
+    identity_expire(store->identities, before_s < 0 ? 0 : (uint32_t)before_s);
+    return rc;
+}
+
+/* ---- journal ---- */
+
+struct replay {
+    struct tide_store *store;
+    int64_t newest_start_s;
+    bool foreign; /* a delta of a module that is not in the table */
+};
+
+static void take_delta(void *arg, uint64_t seq, const struct journal_delta *delta)
+{
+    struct replay *replay = arg;
+    struct tide_store *store = replay->store;
+    const struct tide_record *record = delta->record;
+    static _Thread_local struct hist_run run[TIDE_HIST_BUCKETS];
+    struct row_view view = {.tally = &record->tally,
+                            .run = run,
+                            .instance = record->instance,
+                            .instances = record->instances,
+                            .slowest_us = record->slowest.us,
+                            .slowest = record->slowest.id,
+                            .slowest_len = record->slowest.len};
+
+    if (delta->module > modules_count(store->modules)) {
+        replay->foreign = true;
+        return;
+    }
+    if (delta->start_s > replay->newest_start_s)
+        replay->newest_start_s = delta->start_s;
+    if (delta->start_s < store->state.sealed_upto_s) {
+        const struct head_node *total = head_touch_total(store->head, delta->module);
+
+        if (seq <= total->checkpoint_seq && delta->start_s < total->checkpoint_s)
+            return; /* its row is on disk and its total, too */
+    }
+    for (unsigned i = 0; i < record->hist.len; i++)
+        if (record->hist.count[i])
+            run[view.runs++] = (struct hist_run){record->hist.first + i, record->hist.count[i]};
+    head_take_delta(store, delta->module, delta->start_s, &view, delta->error, delta->error_len,
+                    delta->error_us);
+}
+
+static enum tide_rc take_journal(struct tide_store *store, const MDB_val *key,
+                                 const struct blob *blob, uint32_t parts, void *arg,
+                                 struct tide_err *err)
+{
+    struct replay replay = {.store = store, .newest_start_s = INT64_MIN};
+    uint64_t seq = tide_get_be64(key->mv_data);
+    bool sound = journal_decode(seq, blob->start, blob->len, &store->scratch, take_delta, &replay);
+
+    (void)arg;
+    (void)err;
+    marks_push(&store->marks, (struct journal_mark){seq, replay.newest_start_s, parts});
+    return sound && !replay.foreign ? TIDE_OK : TIDE_DAMAGED;
+}
+
+enum tide_rc replay_journal(struct tide_store *store, MDB_txn *txn, struct tide_err *err)
+{
+    return each(store, txn, TABLE_JOURNAL, "journal", 2, take_journal, NULL, err);
+}

@@ -1,0 +1,402 @@
+/* store - open, lock, close, and the one transaction that matters: a group commit.
+ *
+ * Its order is the whole promise. Known chunks are dropped; identities, journal, corrections, new
+ * modules, books and commit_seq go down in one synced transaction; only after it the head is merged
+ * and published, and only after that the parcels' fates are set, which is the permission to ack. So
+ * nothing visible can be taken back, and nothing acked can be lost.
+ */
+#include "inside.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "tidemark/clock.h"
+#include "tidemark/log.h"
+#include "key.h"
+#include "reader.h"
+
+const char *tide_store_state_name(enum tide_store_state state)
+{
+    static const char *const name[] = {"ok", "full", "in_doubt", "failed"};
+
+    return name[state];
+}
+
+void tide_store_cfg_default(struct tide_store_cfg *cfg)
+{
+    *cfg = (struct tide_store_cfg){.dir = "./tidemark-data",
+                                   .map_bytes = UINT64_C(1) << 40,
+                                   .interval_s = 30,
+                                   .grace_s = 5,
+                                   .lateness_s = 73 * 3600,
+                                   .max_modules = 100000,
+                                   .dedup_window_s = 73 * 3600,
+                                   .dedup_max_chunks = 4000000};
+}
+
+/* ---- marks ---- */
+
+void marks_push(struct journal_marks *marks, struct journal_mark mark)
+{
+    if (marks->first + marks->count == marks->capacity) {
+        if (marks->first > marks->capacity / 2) {
+            memmove(marks->mark, marks->mark + marks->first, marks->count * sizeof(mark));
+            marks->first = 0;
+        } else {
+            marks->capacity = marks->capacity ? marks->capacity * 2 : 256;
+            marks->mark = realloc(marks->mark, marks->capacity * sizeof(mark));
+            if (!marks->mark)
+                abort();
+        }
+    }
+    marks->mark[marks->first + marks->count++] = mark;
+    marks->parts += mark.parts;
+}
+
+void marks_pop(struct journal_marks *marks)
+{
+    assert(marks->count > 0);
+    marks->parts -= marks->mark[marks->first].parts;
+    marks->first++;
+    if (--marks->count == 0)
+        marks->first = 0;
+}
+
+/* ---- open ---- */
+
+static enum tide_rc make_dir(const char *dir, struct tide_err *err)
+{
+    struct stat info;
+
+    if (mkdir(dir, 0700) == 0)
+        return TIDE_OK;
+    if (errno != EEXIST) {
+        tide_err_set(err, "create directory %s: %s", dir, strerror(errno));
+        return TIDE_IO;
+    }
+    if (stat(dir, &info) != 0) {
+        tide_err_set(err, "%s: %s", dir, strerror(errno));
+        return TIDE_IO;
+    }
+    if (!S_ISDIR(info.st_mode)) {
+        tide_err_set(err, "%s is not a directory", dir);
+        return TIDE_IO;
+    }
+    return TIDE_OK;
+}
+
+/* Locks the directory and leaves our name in the lock file, for whoever is refused. */
+static enum tide_rc lock_dir(struct tide_store *store, struct tide_err *err)
+{
+    char path[1200], text[64] = "";
+    ssize_t got;
+
+    snprintf(path, sizeof(path), "%s/lock", store->cfg.dir);
+    store->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (store->lock_fd < 0) {
+        tide_err_set(err, "open %s: %s", path, strerror(errno));
+        return TIDE_IO;
+    }
+    if (flock(store->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        got = pread(store->lock_fd, text, sizeof(text) - 1, 0);
+        text[got < 0 ? 0 : got] = '\0';
+        text[strcspn(text, "\n")] = '\0';
+        tide_err_set(err, "%s is in use by %s", store->cfg.dir, text[0] ? text : "another process");
+        return TIDE_LOCKED;
+    }
+    snprintf(text, sizeof(text), "process %ld\n", (long)getpid());
+    if (ftruncate(store->lock_fd, 0) != 0 || pwrite(store->lock_fd, text, strlen(text), 0) < 0) {
+        tide_err_set(err, "write %s: %s", path, strerror(errno));
+        return TIDE_IO;
+    }
+    return TIDE_OK;
+}
+
+static enum tide_rc open_env(struct tide_store *store, struct tide_err *err)
+{
+    int code = mdb_env_create(&store->env);
+
+    if (!code)
+        code = mdb_env_set_mapsize(store->env, store->cfg.map_bytes);
+    if (!code)
+        code = mdb_env_set_maxdbs(store->env, TABLE_COUNT);
+    if (!code)
+        code = mdb_env_set_maxreaders(store->env, READERS_MAX);
+    if (!code)
+        code = mdb_env_open(store->env, store->data_path, MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD,
+                            0600);
+    if (code) {
+        tide_err_set(err, "open %s: %s", store->data_path, mdb_strerror(code));
+        return tide_rc_from_lmdb(code);
+    }
+    return TIDE_OK;
+}
+
+static enum tide_rc replay(struct tide_store *store, struct tide_err *err)
+{
+    struct head_generation *draft;
+    MDB_txn *txn;
+    enum tide_rc rc;
+    int code = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
+
+    if (code) {
+        tide_err_set(err, "begin reading: %s", mdb_strerror(code));
+        return tide_rc_from_lmdb(code);
+    }
+    head_begin(store->head);
+    draft = head_draft(store->head);
+    draft->commit_seq = store->state.commit_seq;
+    draft->sealed_upto_s = store->state.sealed_upto_s;
+    draft->ledger = store->state.ledger;
+    if (!(rc = replay_modules(store, txn, err)) &&
+        !(rc = replay_identities(store, txn, tide_clock_wall_us(), err)))
+        rc = replay_journal(store, txn, err);
+    head_publish(store->head);
+    mdb_txn_abort(txn);
+    return rc;
+}
+
+enum tide_rc tide_store_open(const struct tide_store_cfg *cfg, struct tide_store **ret,
+                             struct tide_err *err)
+{
+    struct tide_store *store = calloc(1, sizeof(*store));
+    enum tide_rc rc;
+
+    if (!store) {
+        tide_err_set(err, "out of memory");
+        return TIDE_NO_MEMORY;
+    }
+    store->cfg = *cfg;
+    store->lock_fd = -1;
+    snprintf(store->data_path, sizeof(store->data_path), "%s/tidemark.mdb", cfg->dir);
+    pthread_mutex_init(&store->readers_lock, NULL);
+    store->head = head_new();
+    store->modules = modules_new();
+    store->identities = identity_new(cfg->dedup_max_chunks);
+    group_init(&store->group);
+    tide_record_init(&store->scratch);
+    if ((rc = make_dir(cfg->dir, err)) || (rc = lock_dir(store, err)) ||
+        (rc = open_env(store, err)) || (rc = schema_open(store, err)) ||
+        (rc = replay(store, err))) {
+        if (rc != TIDE_LOCKED)
+            tide_err_wrap(err, "store %s", cfg->dir);
+        tide_store_close(store);
+        return rc;
+    }
+    store->checkpoint_us = tide_clock_wall_us();
+    atomic_store(&store->identity_count, identity_count(store->identities));
+    atomic_store(&store->identity_oldest_s, identity_oldest_s(store->identities));
+    *ret = store;
+    return TIDE_OK;
+}
+
+void tide_store_close(struct tide_store *store)
+{
+    if (!store)
+        return;
+    assert(!store->reader_first);
+    if (store->env)
+        mdb_env_close(store->env);
+    head_free(store->head);
+    modules_free(store->modules);
+    identity_free(store->identities);
+    group_fini(&store->group);
+    tide_record_fini(&store->scratch);
+    blob_fini(&store->blob);
+    free(store->marks.mark);
+    free(store->fate);
+    if (store->lock_fd >= 0)
+        close(store->lock_fd);
+    pthread_mutex_destroy(&store->readers_lock);
+    free(store);
+}
+
+uint64_t tide_store_instance_seed(const struct tide_store *store)
+{
+    return store->identity.instance_seed;
+}
+
+uint64_t tide_store_identity_seed(const struct tide_store *store)
+{
+    return store->identity.identity_seed;
+}
+
+/* ---- condition ---- */
+
+static bool disk_is_full(const struct tide_store *store)
+{
+    struct statvfs fs;
+
+    return statvfs(store->cfg.dir, &fs) == 0 &&
+           (uint64_t)fs.f_bavail * fs.f_frsize < (UINT64_C(1) << 20);
+}
+
+enum tide_rc store_failed(struct tide_store *store, enum tide_rc rc)
+{
+    enum tide_store_state condition = TIDE_STORE_FULL, before;
+
+    if (rc == TIDE_IO && disk_is_full(store))
+        rc = TIDE_DISK_FULL;
+    if (rc == TIDE_IN_DOUBT)
+        condition = TIDE_STORE_IN_DOUBT;
+    else if (rc != TIDE_DISK_FULL)
+        condition = TIDE_STORE_FAILED;
+    before = atomic_exchange(&store->condition, condition);
+    if (before != condition)
+        tide_log(TIDE_ERROR, "storage", "store is %s: %s; nothing is acked until a commit succeeds",
+                 tide_store_state_name(condition), tide_rc_text(rc));
+    return rc;
+}
+
+void store_succeeded(struct tide_store *store)
+{
+    enum tide_store_state before = atomic_exchange(&store->condition, TIDE_STORE_OK);
+
+    if (before != TIDE_STORE_OK)
+        tide_log(TIDE_INFO, "storage", "store is ok again, was %s", tide_store_state_name(before));
+}
+
+enum tide_store_state tide_store_state(const struct tide_store *store)
+{
+    return atomic_load(&store->condition);
+}
+
+/* ---- commit ---- */
+
+static uint32_t put_stream(struct txn *txn, enum table table, uint64_t seq, const struct blob *blob)
+{
+    uint8_t key[KEY_JOURNAL_SIZE];
+
+    key_journal(key, seq, 0);
+    txn_put_parts(txn, table, key, sizeof(key), 2, blob->start, blob->len, TIDE_VALUE_PAGE,
+                  MDB_APPEND);
+    return (uint32_t)key[8] << 8 | key[9];
+}
+
+static void put_corrections(struct txn *txn, struct blob *blob, const struct group *group,
+                            uint64_t seq)
+{
+    for (uint32_t i = 0; i < group->deltas; i++) {
+        const struct group_delta *delta = &group->delta[i];
+        struct row_view view = group_view(group, delta);
+        uint8_t key[KEY_CORRECTION_SIZE];
+
+        if (!delta->late)
+            continue;
+        blob->len = 0;
+        row_encode_view(blob, &view, delta->start_s * 1000000);
+        key_correction(key, delta->start_s, delta->module, seq);
+        txn_put_parts(txn, TABLE_CORRECTION, key, sizeof(key), 1, blob->start, blob->len,
+                      TIDE_VALUE_LEAF, 0);
+    }
+}
+
+/* Writes the group; *ret_parts: how many values its journal entry takes. */
+static enum tide_rc write_group(struct tide_store *store, const struct group *group,
+                                const struct store_state *state, int64_t now_us,
+                                uint32_t *ret_parts, struct tide_err *err)
+{
+    struct txn txn;
+
+    txn_begin(&txn, store->env, store->dbi, true);
+    for (uint32_t id = group->modules_before + 1; id <= modules_count(store->modules); id++)
+        totals_put(&txn, &store->blob, modules_name(store->modules, id), id, NULL, 0, 0);
+    if (group->identities) {
+        journal_encode_identities(&store->blob, group, now_us);
+        put_stream(&txn, TABLE_IDENTITY, state->commit_seq, &store->blob);
+    }
+    if (group->deltas) {
+        journal_encode(&store->blob, group);
+        *ret_parts = put_stream(&txn, TABLE_JOURNAL, state->commit_seq, &store->blob) + 1;
+        put_corrections(&txn, &store->blob, group, state->commit_seq);
+    }
+    schema_put_state(&txn, state);
+    return txn_end(&txn, err);
+}
+
+static void merge_into_head(struct tide_store *store, const struct group *group,
+                            const struct store_state *state)
+{
+    struct head_generation *draft;
+
+    head_begin(store->head);
+    draft = head_draft(store->head);
+    draft->commit_seq = state->commit_seq;
+    draft->ledger = state->ledger;
+    draft->modules = modules_count(store->modules);
+    for (uint32_t i = 0; i < group->deltas; i++) {
+        const struct group_delta *delta = &group->delta[i];
+        struct row_view view = group_view(group, delta);
+
+        head_take_delta(store, delta->module, delta->start_s, &view, delta->error, delta->error_len,
+                        delta->error_us);
+    }
+    head_publish(store->head);
+}
+
+enum tide_rc tide_store_commit(struct tide_store *store, struct tide_parcel *const *parcel,
+                               size_t count, int64_t now_us, struct tide_err *err)
+{
+    struct group *group = &store->group;
+    struct store_state state = store->state;
+    struct group_rules rules = {.now_us = now_us,
+                                .sealed_upto_s = state.sealed_upto_s,
+                                .interval_s = store->cfg.interval_s,
+                                .lateness_s = store->cfg.lateness_s,
+                                .max_modules = store->cfg.max_modules};
+    uint32_t parts = 0;
+    enum tide_rc rc;
+
+    if (count > store->fate_capacity) {
+        store->fate = realloc(store->fate, count * sizeof(*store->fate));
+        if (!store->fate)
+            abort();
+        store->fate_capacity = count;
+    }
+    group_build(group, parcel, count, store->fate, &rules, store->modules, store->identities);
+    state.commit_seq++;
+    tide_ledger_add(&state.ledger, &group->books);
+    assert(tide_ledger_balanced(&state.ledger));
+    if ((rc = write_group(store, group, &state, now_us, &parts, err))) {
+        group_undo(group, store->modules, store->identities);
+        return store_failed(store, rc);
+    }
+    store->state = state;
+    store_succeeded(store);
+    if (parts)
+        marks_push(&store->marks,
+                   (struct journal_mark){state.commit_seq, group->newest_start_s, parts});
+    merge_into_head(store, group, &state);
+    atomic_store(&store->identity_count, identity_count(store->identities));
+    for (size_t i = 0; i < count; i++)
+        parcel[i]->fate = store->fate[i];
+    return TIDE_OK;
+}
+
+/* ---- figures ---- */
+
+void tide_store_stats(struct tide_store *store, struct tide_store_stats *ret)
+{
+    MDB_envinfo info;
+    MDB_stat page;
+    struct stat file;
+
+    *ret = (struct tide_store_stats){0};
+    mdb_env_info(store->env, &info);
+    mdb_env_stat(store->env, &page);
+    ret->used_bytes = (info.me_last_pgno + 1) * page.ms_psize;
+    if (stat(store->data_path, &file) == 0)
+        ret->file_bytes = (uint64_t)file.st_size;
+    reader_stats(store, ret);
+    ret->identities = atomic_load(&store->identity_count);
+    ret->oldest_identity_us = (int64_t)atomic_load(&store->identity_oldest_s) * 1000000;
+    ret->identity_bound = atomic_load(&store->identity_by_count) ? "count" : "window";
+}
