@@ -1,11 +1,11 @@
 /* query's door: questions over a snapshot -> views. One file per question in src/query/.
  *
- * Every function opens one snapshot, computes, closes it and returns a view that owns all it points to, so a slow
- * client never holds a snapshot. All of them are safe from any number of threads.
+ * Every function opens one snapshot, computes, closes it and returns a view that owns all it points
+ * to, so a slow client never holds a snapshot. All of them are safe from any number of threads.
  *
- * "Current" is the whole intervals that cover the last window plus every open one. A question takes window_s: 0 =
- * the configured window, with lifetime counters; else all figures cover that window. Reals are NAN and times are 0
- * where there is no sample.
+ * "Current" is the whole intervals that cover the last window plus every open one. A question takes
+ * window_s: 0 = the configured window, with lifetime counters; else all figures cover that window.
+ * Reals are NAN and times are 0 where there is no sample.
  */
 #ifndef TIDEMARK_QUERY_H
 #define TIDEMARK_QUERY_H
@@ -26,13 +26,13 @@ struct tide_query_cfg {
 
 struct tide_query;
 
-enum tide_rc tide_query_open(const struct tide_query_cfg *cfg, struct tide_store *store, struct tide_query **ret,
-                             struct tide_err *err);
+enum tide_rc tide_query_open(const struct tide_query_cfg *cfg, struct tide_store *store,
+                             struct tide_query **ret, struct tide_err *err);
 void tide_query_close(struct tide_query *query); /* NULL is fine */
 
 /* Replaces the thresholds (copied); questions under way finish with the old ones. */
-enum tide_rc tide_query_reload_health(struct tide_query *query, const struct tide_health_rules *rules,
-                                      struct tide_err *err);
+enum tide_rc tide_query_reload_health(struct tide_query *query,
+                                      const struct tide_health_rules *rules, struct tide_err *err);
 
 /* ---- figures that a module and the fleet have in common ---- */
 
@@ -45,14 +45,15 @@ struct tide_figures {
     double mean_ms, p50_ms, p95_ms, p99_ms, min_ms, max_ms;
     uint64_t samples; /* operations with a duration in the window */
     double throughput_rps;
-    double gauge[TIDE_GAUGE_COUNT]; /* as people want them: last, mean for cpu; bytes, percent, count */
+    double gauge[TIDE_GAUGE_COUNT]; /* as people want them: last, mean for cpu; bytes, percent,
+                                       count */
     uint64_t in_flight;
     int64_t first_us, last_us; /* events: oldest, newest; 0 = none */
     uint32_t window_s;
 };
 
-/* The verdict of health.h with its penalties rounded to six decimals, so that 100 - their sum is the score as
- * printed. */
+/* The verdict of health.h with its penalties rounded to six decimals, so that 100 - their sum is
+ * the score as printed. */
 struct tide_judgement {
     enum tide_status status;
     double score; /* NAN: no_data */
@@ -67,14 +68,15 @@ struct tide_module_view {
     char name[TIDE_MODULE_NAME_MAX + 1];
     struct tide_figures figures;
     struct tide_judgement health;
-    uint64_t restarts; /* start events after the first */
+    uint64_t restarts;                        /* start events after the first */
     char last_error[TIDE_ERROR_TEXT_MAX + 1]; /* raw bytes; "" = none */
     struct tide_slowest slowest;
 };
 
 /* TIDE_NOT_FOUND: no such module. */
-enum tide_rc tide_query_module(struct tide_query *query, const char *name, size_t len, uint32_t window_s,
-                               struct tide_module_view *ret, struct tide_err *err);
+enum tide_rc tide_query_module(struct tide_query *query, const char *name, size_t len,
+                               uint32_t window_s, struct tide_module_view *ret,
+                               struct tide_err *err);
 void tide_module_view_fini(struct tide_module_view *view);
 
 /* ---- the fleet ---- */
@@ -99,12 +101,12 @@ struct tide_fleet_view {
 void tide_fleet_view_fini(struct tide_fleet_view *view);
 
 /* No lines. */
-enum tide_rc tide_query_summary(struct tide_query *query, uint32_t window_s, struct tide_fleet_view *ret,
-                                struct tide_err *err);
+enum tide_rc tide_query_summary(struct tide_query *query, uint32_t window_s,
+                                struct tide_fleet_view *ret, struct tide_err *err);
 
 /* Lines: the degraded and the critical modules, worst first. */
-enum tide_rc tide_query_health(struct tide_query *query, uint32_t window_s, struct tide_fleet_view *ret,
-                               struct tide_err *err);
+enum tide_rc tide_query_health(struct tide_query *query, uint32_t window_s,
+                               struct tide_fleet_view *ret, struct tide_err *err);
 
 #define TIDE_SLOWEST_MODULES 10
 
@@ -171,16 +173,16 @@ struct tide_point {
     double mean_ms, min_ms, p50_ms, p95_ms, p99_ms, max_ms;
     double throughput_rps;
     double gauge[TIDE_GAUGE_COUNT], gauge_max[TIDE_GAUGE_COUNT];
-    bool complete;  /* nothing of it is open */
-    bool corrected; /* events were stored after it was finished */
-    double *quantile_ms; /* one per asked quantile; NULL when none is asked */
+    bool complete;         /* nothing of it is open */
+    bool corrected;        /* events were stored after it was finished */
+    double *quantile_ms;   /* one per asked quantile; NULL when none is asked */
     struct tide_hist hist; /* empty unless asked for */
 };
 
 struct tide_history_view {
     int64_t from_s, to_s, step_s;
     const char *tier;
-    bool closed; /* every interval of the range is finished */
+    bool closed;              /* every interval of the range is finished */
     struct tide_point *point; /* newest first */
     size_t points;
     bool more;
@@ -188,7 +190,8 @@ struct tide_history_view {
 };
 
 /* Returns  TIDE_NOT_FOUND  no such module
- *          TIDE_USAGE      from, to or step are off; err says how, its first word names the parameter */
+ *          TIDE_USAGE      from, to or step are off; err says how, its first word names the
+ * parameter */
 enum tide_rc tide_query_history(struct tide_query *query, const struct tide_history_ask *ask,
                                 struct tide_history_view *ret, struct tide_err *err);
 void tide_history_view_fini(struct tide_history_view *view);
@@ -198,8 +201,8 @@ void tide_history_view_fini(struct tide_history_view *view);
 /* More modules than this get no series of their own; the fleet's figures always cover all. */
 #define TIDE_SERIES_MAX 10000
 
-/* Upper bounds of the exported latency histogram: 2^8 .. 2^26 us, which are bounds of our own buckets, so the counts
- * are exact. */
+/* Upper bounds of the exported latency histogram: 2^8 .. 2^26 us, which are bounds of our own
+ * buckets, so the counts are exact. */
 #define TIDE_SERIES_LE_FIRST 8
 #define TIDE_SERIES_LES      19
 
@@ -216,12 +219,14 @@ struct tide_series_view {
     struct tide_ledger ledger;
 };
 
-enum tide_rc tide_query_series(struct tide_query *query, struct tide_series_view *ret, struct tide_err *err);
+enum tide_rc tide_query_series(struct tide_query *query, struct tide_series_view *ret,
+                               struct tide_err *err);
 void tide_series_view_fini(struct tide_series_view *view);
 
 /* ---- the books and the daemon itself ---- */
 
-enum tide_rc tide_query_ledger(struct tide_query *query, struct tide_ledger *ret, struct tide_err *err);
+enum tide_rc tide_query_ledger(struct tide_query *query, struct tide_ledger *ret,
+                               struct tide_err *err);
 
 struct tide_self_view {
     enum tide_store_state state;

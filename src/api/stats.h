@@ -1,0 +1,26 @@
+/* stats - what the HTTP side did: answers by path and status, their durations. Paths are those of
+ * the table and one for all else, so the number of series is fixed.
+ */
+#ifndef API_STATS_H
+#define API_STATS_H
+
+#include "routes.h"
+#include "tidemark/counter.h"
+
+#define TIDE_HTTP_CODES(X) X(200) X(304) X(400) X(404) X(405) X(500) X(503)
+
+#define TIDE_X(code) TIDE_HTTP_##code,
+enum tide_http_code { TIDE_HTTP_CODES(TIDE_X) TIDE_HTTP_CODE_COUNT };
+#undef TIDE_X
+
+extern const int tide_http_code_value[TIDE_HTTP_CODE_COUNT];
+extern atomic_ullong tide_http_requests[TIDE_ROUTE_COUNT + 1][TIDE_HTTP_CODE_COUNT];
+extern struct tide_timing tide_http_timing[TIDE_ROUTE_COUNT + 1];
+
+/* route: TIDE_ROUTE_COUNT for paths that are not in the table. status: one of TIDE_HTTP_CODES. */
+void tide_http_note(size_t route, int status, uint64_t us);
+
+/* The path label. */
+const char *tide_http_path(size_t route);
+
+#endif

@@ -1,0 +1,238 @@
+/* history - points over a range, one per step that has any event.
+ *
+ * The snapshot is walked newest interval first and intervals of one step are merged as they come,
+ * so a page costs what it shows and the walk ends with the first interval beyond it. Merging is
+ * exact, so a point of any step is what a tier of that width would hold.
+ */
+#include "current.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tidemark/clock.h"
+#include "tidemark/tier.h"
+
+#define FUTURE_MAX_S 3600 /* aggregation.future_s at most: nothing is booked further ahead */
+
+struct build {
+    const struct tide_history_ask *ask;
+    struct tide_history_view *view;
+    uint32_t interval_s;
+    uint32_t grace_s;
+    int64_t now_us;
+    size_t capacity;
+    struct tide_record bucket; /* the step that is being merged */
+    int64_t bucket_s;
+    bool filling;
+    unsigned flags; /* of its intervals, or'ed */
+    enum tide_rc rc;
+};
+
+/* The tier that a step is served from by name: the coarsest whose width divides it. The one place
+ * that decides it. */
+static const char *tier_of(int64_t step_s, uint32_t interval_s)
+{
+    for (int tier = TIDE_TIER_COUNT - 1; tier > TIDE_TIER_RAW; tier--) {
+        uint32_t width_s = tide_tier_info[tier].width_s;
+
+        if (width_s > interval_s && step_s % width_s == 0)
+            return tide_tier_info[tier].name;
+    }
+    return tide_tier_info[TIDE_TIER_RAW].name;
+}
+
+static int64_t steps_in(int64_t from_s, int64_t to_s, int64_t step_s)
+{
+    return (tide_ceil_s(to_s, step_s) - tide_floor_s(from_s, step_s)) / step_s;
+}
+
+/* The finest tier that gives at most `limit` points; the coarsest if none does. */
+static int64_t default_step(int64_t from_s, int64_t to_s, uint32_t interval_s, uint32_t limit)
+{
+    int64_t step_s = interval_s;
+
+    for (int tier = TIDE_TIER_5M; tier < TIDE_TIER_COUNT; tier++) {
+        if (steps_in(from_s, to_s, step_s) <= limit)
+            break;
+        step_s = tide_tier_info[tier].width_s;
+    }
+    return step_s;
+}
+
+static int64_t floor_to_s(int64_t us)
+{
+    return tide_floor_s(us, 1000000) / 1000000;
+}
+
+static int64_t ceil_to_s(int64_t us)
+{
+    return tide_ceil_s(us, 1000000) / 1000000;
+}
+
+static enum tide_rc fix_range(const struct tide_history_ask *ask, uint32_t interval_s,
+                              struct tide_history_view *view, struct tide_err *err)
+{
+    int64_t from_s = floor_to_s(ask->from_us), to_s = ceil_to_s(ask->to_us);
+    int64_t step_s = ask->step_s;
+
+    if (ask->from_us >= ask->to_us) {
+        tide_err_set(err, "from must be before to");
+        return TIDE_USAGE;
+    }
+    if (step_s % interval_s != 0) {
+        tide_err_set(err, "step must be a multiple of the interval, which is %us", interval_s);
+        return TIDE_USAGE;
+    }
+    if (step_s == 0)
+        step_s = ask->aggregate ? interval_s : default_step(from_s, to_s, interval_s, ask->limit);
+    view->from_s = tide_floor_s(from_s, step_s);
+    view->to_s = tide_ceil_s(to_s, step_s);
+    view->tier = tier_of(step_s, interval_s);
+    view->step_s = ask->aggregate ? view->to_s - view->from_s : step_s;
+    return TIDE_OK;
+}
+
+/* ---- points ---- */
+
+static enum tide_rc add_point(struct build *build)
+{
+    const struct tide_history_ask *ask = build->ask;
+    struct tide_history_view *view = build->view;
+    const struct tide_record *record = &build->bucket;
+    const struct tide_tally *tally = &record->tally;
+    struct tide_point *point;
+    int64_t end_s = build->bucket_s + view->step_s;
+
+    if (view->points == build->capacity) {
+        size_t capacity = build->capacity ? build->capacity * 2 : 128;
+        struct tide_point *grown = realloc(view->point, capacity * sizeof(*grown));
+
+        if (!grown)
+            return TIDE_NO_MEMORY;
+        view->point = grown;
+        build->capacity = capacity;
+    }
+    point = &view->point[view->points];
+    memset(point, 0, sizeof(*point));
+    if (ask->quantiles) {
+        point->quantile_ms = malloc(ask->quantiles * sizeof(double));
+        if (!point->quantile_ms)
+            return TIDE_NO_MEMORY;
+        for (size_t i = 0; i < ask->quantiles; i++)
+            point->quantile_ms[i] = tide_record_quantile_us(record, ask->quantile[i]) / 1e3;
+    }
+    if (ask->histogram)
+        tide_hist_copy(&point->hist, &record->hist);
+    point->start_s = build->bucket_s;
+    point->requests = tally->requests;
+    point->failed = tally->failed;
+    point->errors = tally->errors;
+    point->mean_ms = tide_record_mean_us(record) / 1e3;
+    point->min_ms = tally->samples ? (double)tally->min_us / 1e3 : NAN;
+    point->p50_ms = tide_record_quantile_us(record, 0.50) / 1e3;
+    point->p95_ms = tide_record_quantile_us(record, 0.95) / 1e3;
+    point->p99_ms = tide_record_quantile_us(record, 0.99) / 1e3;
+    point->max_ms = tally->samples ? (double)tally->max_us / 1e3 : NAN;
+    point->throughput_rps = (double)tally->requests / (double)view->step_s;
+    for (int g = 0; g < TIDE_GAUGE_COUNT; g++) {
+        struct tide_gauge_state state = tide_record_gauge(record, (enum tide_gauge)g);
+
+        point->gauge[g] = tide_gauge_shown((enum tide_gauge)g, &state);
+        point->gauge_max[g] = tide_gauge_shown_max((enum tide_gauge)g, &state);
+    }
+    point->complete =
+        !(build->flags & TIDE_PART_OPEN) && (end_s + build->grace_s) * 1000000 <= build->now_us;
+    point->corrected = build->flags & TIDE_PART_CORRECTED;
+    view->points++;
+    return TIDE_OK;
+}
+
+static bool take_interval(void *arg, uint32_t module, int64_t start_s,
+                          const struct tide_record *record, unsigned flags)
+{
+    struct build *build = arg;
+    struct tide_history_view *view = build->view;
+    int64_t bucket_s = build->ask->aggregate ? view->from_s : tide_floor_s(start_s, view->step_s);
+
+    (void)module;
+    if (build->filling && bucket_s != build->bucket_s) {
+        build->rc = add_point(build);
+        build->filling = false;
+        if (build->rc)
+            return false;
+    }
+    if (!build->filling) {
+        if (view->points == build->ask->limit) {
+            view->more = true;
+            view->before_s = build->bucket_s;
+            return false;
+        }
+        tide_record_reset(&build->bucket);
+        build->bucket_s = bucket_s;
+        build->flags = 0;
+        build->filling = true;
+    }
+    tide_record_merge(&build->bucket, record);
+    build->flags |= flags;
+    return true;
+}
+
+enum tide_rc tide_query_history(struct tide_query *query, const struct tide_history_ask *ask,
+                                struct tide_history_view *ret, struct tide_err *err)
+{
+    struct build build = {.ask = ask, .view = ret, .grace_s = query->cfg.grace_s};
+    struct tide_snapshot *snapshot = NULL;
+    struct tide_module module = {.id = TIDE_FLEET};
+    int64_t to_s;
+    enum tide_rc rc;
+
+    assert(ask->limit > 0 && ask->quantiles <= TIDE_QUANTILES_MAX);
+    memset(ret, 0, sizeof(*ret));
+    tide_record_init(&build.bucket);
+    rc = tide_snapshot_open(query->store, &snapshot, err);
+    if (rc)
+        goto out;
+    build.interval_s = tide_snapshot_info(snapshot)->interval_s;
+    build.now_us = tide_clock_wall_us();
+    rc = fix_range(ask, build.interval_s, ret, err);
+    if (rc == TIDE_OK && ask->module)
+        rc = tide_snapshot_find(snapshot, ask->module, ask->module_len, &module);
+    if (rc)
+        goto out;
+    ret->closed = (ret->to_s + build.grace_s) * 1000000 <= build.now_us;
+    to_s =
+        tide_floor_s(floor_to_s(build.now_us), build.interval_s) + build.interval_s + FUTURE_MAX_S;
+    if (ret->to_s < to_s)
+        to_s = ret->to_s;
+    if (ask->before_s < to_s)
+        to_s = ask->before_s;
+    if (to_s > ret->from_s)
+        rc = tide_snapshot_walk(snapshot, module.id, ret->from_s, to_s, take_interval, &build);
+    if (rc == TIDE_OK)
+        rc = build.rc;
+    if (rc == TIDE_OK && build.filling)
+        rc = add_point(&build);
+    if (rc)
+        tide_err_wrap(err, "query: history of module %u", module.id);
+    for (size_t i = 0; i < ret->points; i++)
+        ret->closed = ret->closed && ret->point[i].complete;
+out:
+    tide_snapshot_close(snapshot);
+    tide_record_fini(&build.bucket);
+    if (rc)
+        tide_history_view_fini(ret);
+    return rc;
+}
+
+void tide_history_view_fini(struct tide_history_view *view)
+{
+    for (size_t i = 0; i < view->points; i++) {
+        free(view->point[i].quantile_ms);
+        tide_hist_fini(&view->point[i].hist);
+    }
+    free(view->point);
+    view->point = NULL;
+    view->points = 0;
+}
