@@ -233,12 +233,7 @@ static enum tide_rc load_file(struct loader *loader, struct tide_err *err)
     if ((rc = read_all(name, &text, &len, err)))
         return rc;
     loader->source = name;
-    if (len == 0 || !memchr(text, '{', len)) {
-        tide_err_set(err, "%s:1:1: expected an object with sections: { ... }", name);
-        rc = TIDE_CONFIG;
-    } else {
-        rc = tide_reader_run(name, text, len, NULL, &reader_calls, loader, err);
-    }
+    rc = tide_reader_run(name, text, len, NULL, &reader_calls, loader, err);
     free(text);
     return rc;
 }

@@ -231,8 +231,8 @@ static void bad_file_is_refused_with_its_place(void **state)
     static const struct {
         const char *file, *error;
     } bad[] = {
-        {"", "FILE:1:1: expected an object with sections: { ... }"},
-        {"// nothing\n", "FILE:1:1: expected an object with sections: { ... }"},
+        {"", "FILE:1:1: expected a value, got the end"},
+        {"// nothing\n", "FILE:2:1: expected a value, got the end"},
         {"[{}]", "FILE:1:1: expected an object, got a list"},
         {"{", "FILE:1:2: expected a key in double quotes, got the end"},
         {"{\n  \"log\" {}}", "FILE:2:9: log: expected ':', got '{'"},
