@@ -1,0 +1,205 @@
+"""A Forward sender of our own: the bytes of every mode, the acks read back, and a sender that does not give up.
+
+Nothing here is shared with the product: the bytes come from Debian's python3-msgpack, so a mistake of our decoder cannot
+hide behind the same mistake in an encoder.
+"""
+import socket
+import struct
+import time
+
+import msgpack
+
+
+def event_time(unix_s):
+    """EventTime: ext type 0, seconds and nanoseconds, big endian."""
+    if isinstance(unix_s, int):
+        return msgpack.ExtType(0, struct.pack(">II", unix_s, 0))
+    seconds = int(unix_s)
+    return msgpack.ExtType(0, struct.pack(">II", seconds, min(999999999, int((unix_s - seconds) * 1e9))))
+
+
+def pack(value):
+    return msgpack.packb(value, use_bin_type=True)
+
+
+def entry(unix_s, record):
+    return pack([event_time(unix_s), record])
+
+
+def options(chunk, more=None):
+    option = {} if chunk is None else {"chunk": chunk}
+    option.update(more or {})
+    return option
+
+
+def message(tag, unix_s, record, chunk=None, more=None):
+    option = options(chunk, more)
+    return pack([tag, event_time(unix_s), record] + ([option] if option else []))
+
+
+def forward(tag, entries, chunk=None, more=None):
+    """entries: (unix_s, record) pairs."""
+    option = options(chunk, more)
+    body = [[event_time(unix_s), record] for unix_s, record in entries]
+    return pack([tag, body] + ([option] if option else []))
+
+
+def packed(tag, payload, chunk=None, more=None, as_str=False):
+    """payload: the bytes of entries, one after another (see entry())."""
+    option = options(chunk, more)
+    header = b"\x93" if option else b"\x92"
+    if as_str:
+        body = b"\xdb" + struct.pack(">I", len(payload)) + payload
+    else:
+        body = pack(payload)
+    return header + pack(tag) + body + (pack(option) if option else b"")
+
+
+def ack_bytes(chunk):
+    return pack({"ack": chunk})
+
+
+class Connection:
+    """One TCP connection to the Forward port."""
+
+    def __init__(self, address, source=None, timeout_s=30.0):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.socket.settimeout(timeout_s)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if source:
+            self.socket.bind((source, 0))
+        try:
+            self.socket.connect(address)
+        except BaseException:
+            self.socket.close()
+            raise
+        self.unpacker = msgpack.Unpacker(raw=False)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *ignored):
+        self.close()
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def read_ack(self):
+        """The next ack's chunk id; ConnectionError when the server closed."""
+        while True:
+            for answer in self.unpacker:
+                return answer["ack"]
+            piece = self.socket.recv(65536)
+            if not piece:
+                raise ConnectionError("closed before the ack")
+            self.unpacker.feed(piece)
+
+    def read_exactly(self, size):
+        received = b""
+        while len(received) < size:
+            piece = self.socket.recv(size - len(received))
+            if not piece:
+                break
+            received += piece
+        return received
+
+    def finish_sending(self):
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def read_to_end(self):
+        received = b""
+        while True:
+            try:
+                piece = self.socket.recv(65536)
+            except ConnectionResetError:
+                return received
+            if not piece:
+                return received
+            received += piece
+
+    def closed_by_peer(self, deadline_s):
+        """True when the server ends the connection within the deadline; what it sent before is dropped."""
+        end = time.monotonic() + deadline_s
+        while True:
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            self.socket.settimeout(left)
+            try:
+                if not self.socket.recv(65536):
+                    return True
+            except socket.timeout:
+                return False
+            except ConnectionError:
+                return True
+
+    def close(self):
+        self.socket.close()
+
+
+def deliver(address, data, chunk, source=None):
+    """Sends one request and waits for its ack."""
+    with Connection(address, source) as peer:
+        peer.send(data)
+        answer = peer.read_ack()
+        if answer != chunk:
+            raise AssertionError("ack of %r instead of %r" % (answer, chunk))
+
+
+class StubbornSender:
+    """Sends requests one at a time and resends the same bytes, on a new connection, until the ack has come.
+
+    address: a function that returns where the server is now, or None while there is none.
+    """
+
+    def __init__(self, address, source=None, give_up_s=60.0):
+        self.address = address
+        self.source = source
+        self.give_up_s = give_up_s
+        self.peer = None
+        self.resends = 0
+
+    def deliver(self, data, chunk):
+        end = time.monotonic() + self.give_up_s
+        first = True
+        while True:
+            if not first:
+                self.resends += 1
+            try:
+                if self.peer is None:
+                    address = self.address()
+                    if address is None:
+                        raise ConnectionError("no server now")
+                    self.peer = Connection(address, self.source)
+                self.peer.send(data)
+                first = False
+                answer = self.peer.read_ack()
+                if answer != chunk:
+                    raise AssertionError("ack of %r instead of %r" % (answer, chunk))
+                return
+            except OSError:
+                self.close()
+                if time.monotonic() > end:
+                    raise AssertionError("chunk %r was not acked in %.0f s" % (chunk, self.give_up_s))
+                time.sleep(0.01)
+
+    def close(self):
+        if self.peer is not None:
+            self.peer.close()
+            self.peer = None
+
+
+def unread_bytes(address):
+    """How many received bytes the server has not read yet, over all its connections (from /proc/net/tcp): the way to
+    know that a piece has reached the program before the next piece is sent. -1: a connection waits for accept."""
+    local = "%08X:%04X" % (struct.unpack("<I", socket.inet_aton(address[0]))[0], address[1])
+    total = 0
+    with open("/proc/net/tcp") as table:
+        next(table)
+        for line in table:
+            field = line.split()
+            if field[1] == local and field[3] in ("01", "08"):  # established, close-wait
+                total += int(field[4].split(":")[1], 16)
+            elif field[1] == local and field[3] == "0A" and int(field[4].split(":")[1], 16):
+                return -1
+    return total
