@@ -1,0 +1,25 @@
+// Sends events with npm's fluent-logger, as an application would: node send.js HOST PORT MODULE COUNT MODE ack|noack
+'use strict';
+const logger = require('fluent-logger');
+
+const [host, port, module_id, count, eventMode, ack] = process.argv.slice(2);
+const total = Number(count);
+const sender = logger.createFluentSender('mod', {
+  host, port: Number(port), timeout: 30, eventMode, requireAckResponse: ack === 'ack', ackResponseTimeout: 30000,
+});
+let called = 0;
+sender.on('error', (error) => { console.error(error); process.exit(1); });
+for (let i = 0; i < total; i++) {
+  const record = {
+    module_id, event: 'request', success: i % 10 !== 0, duration_ms: 1 + i % 100, correlation_id: 'js-' + i,
+  };
+  sender.emit(module_id, record, (error) => {
+    if (error) {
+      console.error(error);
+      process.exit(1);
+    }
+    if (++called === total) {
+      sender.end(null, null, () => { console.log('sent ' + total); });
+    }
+  });
+}

@@ -1,0 +1,142 @@
+#!/usr/bin/python3
+"""Clients that nobody here wrote, unmodified, each send 1 000 events: what /module, /history and /ledger then say agrees
+with what was sent, to the event. The programs in clients/ use each library as its README does."""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from daemon import Daemon, patience, wait_for
+
+EVENTS = 1000
+CLIENTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "clients")
+NPM_PACKAGES = ["fluent-logger@3.4.1", "@fluent-org/logger@1.0.10"]
+PYTHON = "/usr/bin/python3"
+
+
+def node_modules():
+    """A folder that has the npm packages, installed into if need be; None with the reason when that cannot be."""
+    home = os.environ.get("TIDE_NPM") or os.path.join(os.environ.get("TIDE_BUILD") or "/tmp/tidemark-build", "npm")
+    modules = os.path.join(home, "node_modules")
+    wanted = [os.path.join(modules, name) for name in ("fluent-logger", "@fluent-org/logger")]
+    if all(map(os.path.isdir, wanted)):
+        return modules, None
+    if not shutil.which("node") or not shutil.which("npm"):
+        return None, "node or npm is not installed"
+    os.makedirs(home, exist_ok=True)
+    try:
+        done = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--prefix", home] + NPM_PACKAGES,
+                              capture_output=True, text=True, timeout=180)
+    except subprocess.TimeoutExpired:
+        return None, "npm install took too long"
+    if done.returncode != 0 or not all(map(os.path.isdir, wanted)):
+        return None, "npm install failed: " + (done.stderr or done.stdout)[-500:]
+    return modules, None
+
+
+class Clients(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.daemon = Daemon({"aggregation.interval_s": 5})
+        cls.sent = 0
+        cls.scratch = tempfile.mkdtemp(prefix="tidemark-clients-")
+        cls.modules, cls.no_node = node_modules()
+
+    @classmethod
+    def tearDownClass(cls):
+        try:
+            cls.daemon.stop()
+        finally:
+            cls.daemon.close()
+            shutil.rmtree(cls.scratch, ignore_errors=True)
+
+    def run_client(self, command, env=None):
+        environment = dict(os.environ)
+        environment.update(env or {})
+        done = subprocess.run(command, capture_output=True, text=True, timeout=patience(90), env=environment,
+                              cwd=self.scratch)
+        self.assertEqual(done.returncode, 0, "%s\n%s%s" % (command, done.stdout, done.stderr))
+        self.assertIn("sent %d" % EVENTS, done.stdout)
+
+    def check(self, name, command, acked, env=None):
+        """Runs a client for module `name` and compares every place that counts."""
+        before = self.daemon.ledger()
+        host, port = self.daemon.forward
+        self.run_client([part.format(host=host, port=port, module=name, count=EVENTS) for part in command], env)
+        type(self).sent += EVENTS
+        if not acked:  # what is in no acked chunk is committed within a second of its arrival
+            wait_for(lambda: self.daemon.ledger()["received"] >= before["received"] + EVENTS, patience(10),
+                     "%d events of %s in the ledger" % (EVENTS, name))
+        after = self.daemon.assert_books(self)
+        for part, expected in (("received", EVENTS), ("stored", EVENTS), ("late", 0), ("duplicate", 0),
+                               ("sampled", 0), ("rejected", 0), ("skewed", 0)):
+            self.assertEqual(after[part] - before[part], expected, part)
+
+        metrics = self.daemon.module(name)
+        self.assertEqual(metrics["total_requests"], EVENTS)
+        self.assertEqual(metrics["failed_requests"], EVENTS // 10)
+        self.assertEqual(metrics["successful_requests"], EVENTS - EVENTS // 10)
+        self.assertEqual(metrics["min_response_time_ms"], 1)
+        self.assertEqual(metrics["max_response_time_ms"], 100)
+        self.assertAlmostEqual(metrics["average_response_time_ms"], 50.5, places=9)
+        self.assertEqual(metrics["latency_samples"], EVENTS)
+
+        points = self.daemon.history(name, **{"from": "-10m"})
+        self.assertEqual(sum(point["requests"] for point in points), EVENTS)
+        self.assertEqual(sum(point["failed"] for point in points), EVENTS // 10)
+        fleet = self.daemon.history(**{"from": "-10m"})
+        self.assertEqual(sum(point["requests"] for point in fleet), self.sent)
+        self.assertEqual(after["received"], self.sent)
+
+    def test_python3_fluent_logger_counts_to_the_event(self):
+        script = os.path.join(CLIENTS, "send.py")
+        self.check("py", [PYTHON, script, "{host}", "{port}", "{module}", "{count}"], acked=False)
+        self.check("py-precise", [PYTHON, script, "{host}", "{port}", "{module}", "{count}", "precise"], acked=False)
+
+    def test_python3_msgpack_counts_to_the_event(self):
+        script = os.path.join(CLIENTS, "send_msgpack.py")
+        for mode in ("bare", "forward", "packed"):
+            with self.subTest(mode=mode):
+                self.check("msgpack-" + mode, [PYTHON, script, "{host}", "{port}", "{module}", "{count}", mode],
+                           acked=mode != "bare")
+
+    def check_node(self, script, prefix, modes):
+        if self.modules is None:
+            print("SKIPPED: " + self.no_node, flush=True)
+            self.skipTest(self.no_node)
+        for mode in modes:
+            for ack in ("ack", "noack"):
+                with self.subTest(mode=mode, ack=ack):
+                    self.check("%s-%s-%s" % (prefix, mode, ack),
+                               ["node", os.path.join(CLIENTS, script), "{host}", "{port}", "{module}", "{count}", mode,
+                                ack], acked=ack == "ack", env={"NODE_PATH": self.modules})
+
+    def test_npm_fluent_logger_counts_to_the_event(self):
+        self.check_node("send.js", "fl", ("Message", "PackedForward"))
+
+    def test_npm_fluent_org_logger_counts_to_the_event(self):
+        self.check_node("send_org.js", "fo", ("Message", "Forward", "PackedForward"))
+
+    def test_go_fluent_logger_counts_to_the_event(self):
+        if not shutil.which("go"):
+            print("SKIPPED: go is not installed", flush=True)
+            self.skipTest("go is not installed")
+        if not os.path.isdir("/usr/share/gocode/src/github.com/fluent/fluent-logger-golang"):
+            print("SKIPPED: golang-github-fluent-fluent-logger-golang-dev is not installed", flush=True)
+            self.skipTest("golang-github-fluent-fluent-logger-golang-dev is not installed")
+        binary = os.path.join(self.scratch, "send_go")
+        environment = dict(os.environ, GO111MODULE="off", GOPATH="/usr/share/gocode", GOFLAGS="", GOPROXY="off",
+                           GOCACHE=os.path.join(self.scratch, "gocache"))
+        built = subprocess.run(["go", "build", "-p", "2", "-o", binary, os.path.join(CLIENTS, "main.go")],
+                               capture_output=True, text=True, env=environment, timeout=300)
+        self.assertEqual(built.returncode, 0, built.stderr)
+        for ack in ("ack", "noack"):
+            with self.subTest(ack=ack):
+                self.check("go-" + ack, [binary, "{host}", "{port}", "{module}", "{count}", ack], acked=ack == "ack")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

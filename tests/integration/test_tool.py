@@ -1,0 +1,162 @@
+#!/usr/bin/python3
+"""The tool beside the daemon: send (exactly once over reruns), demo, the tables and their --json, bench, exit codes."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from daemon import Daemon, patience, start_process, tidemark, tidemarkd, wait_for
+
+
+class Tool(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.daemon = Daemon()
+        cls.to = ["--forward", "%s:%d" % cls.daemon.forward]
+        cls.url = ["--url", cls.daemon.rest.url]
+        cls.home = tempfile.mkdtemp(prefix="tidemark-tool-")
+
+    @classmethod
+    def tearDownClass(cls):
+        try:
+            cls.daemon.stop()
+        finally:
+            cls.daemon.close()
+            shutil.rmtree(cls.home, ignore_errors=True)
+
+    def tool(self, *words, stdin="", status=0):
+        done = subprocess.run([tidemark()] + list(words), input=stdin, capture_output=True, text=True, timeout=patience(60),
+                              cwd=self.home, env=dict(os.environ, NO_COLOR="1"))
+        self.assertEqual(done.returncode, status, "%s\n%s%s" % (words, done.stdout, done.stderr))
+        return done
+
+    @staticmethod
+    def lines(module, count):
+        return "".join(json.dumps({"module_id": module, "event": "response", "success": i % 10 != 0,
+                                   "duration_ms": 1 + i % 100}) + "\n" for i in range(count))
+
+    def test_send_counts_to_the_event(self):
+        done = self.tool("send", *self.to, stdin=self.lines("sent", 1000))
+        self.assertEqual(done.stdout, "", "data on stdout, talk on stderr")
+        self.assertIn("1000 events", done.stderr)
+        metrics = self.daemon.module("sent")
+        self.assertEqual((metrics["total_requests"], metrics["failed_requests"]), (1000, 100))
+        self.assertAlmostEqual(metrics["average_response_time_ms"], 50.5)
+        # without --producer a second run is new events
+        self.tool("send", *self.to, stdin=self.lines("sent", 1000))
+        self.assertEqual(self.daemon.module("sent")["total_requests"], 2000)
+
+    def test_send_with_a_producer_counts_once_over_reruns(self):
+        for _ in range(3):
+            self.tool("send", "--producer", "nightly-import", *self.to, stdin=self.lines("once", 1000))
+            self.assertEqual(self.daemon.module("once")["total_requests"], 1000)
+        books = self.daemon.assert_books(self)
+        self.assertGreaterEqual(books["duplicate"], 2000)
+        self.tool("send", "--producer", "nightly-import", "--epoch", "1", *self.to, stdin=self.lines("once", 1000))
+        self.assertEqual(self.daemon.module("once")["total_requests"], 2000)
+
+    def test_send_says_json_and_what_it_did(self):
+        done = self.tool("send", "--json", *self.to, stdin=self.lines("counted", 50))
+        answer = json.loads(done.stdout)
+        self.assertEqual(answer["bad_records"], 0)
+        self.assertIn(50, answer.values())
+
+    def test_send_survives_a_restart_of_the_daemon(self):
+        with Daemon() as daemon:
+            port = daemon.forward[1]
+            feed = subprocess.Popen([tidemark(), "send", "--forward", "127.0.0.1:%d" % port, "--chunk-events", "10"],
+                                    stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            try:
+                feed.stdin.write(self.lines("survivor", 500))
+                feed.stdin.flush()
+                wait_for(lambda: daemon.ledger()["stored"] >= 100, patience(10), "the first events")
+                daemon.kill()
+                daemon.args += ["--forward", "127.0.0.1:%d" % port]
+                daemon.start()
+                feed.stdin.write(self.lines("survivor", 500))
+                feed.stdin.close()
+                self.assertEqual(feed.wait(patience(30)), 0, feed.stderr.read())
+            finally:
+                feed.kill()
+                feed.wait()
+                feed.stderr.close()
+            self.assertEqual(daemon.module("survivor")["total_requests"], 1000)
+            daemon.stop()
+
+    def test_send_refuses_what_is_no_record(self):
+        done = self.tool("send", *self.to, stdin='{"module_id": "x"}\nnot json\n', status=1)
+        self.assertRegex(done.stderr, r"\b2\b")  # the line
+        done = self.tool("send", "--skip-bad", *self.to, stdin='{"module_id": "skip"}\nnot json\n{"module_id": "skip"}\n')
+        self.assertEqual(self.daemon.ledger()["rejected"], 0)
+
+    def test_exit_codes_without_a_daemon(self):
+        for words in (["status"], ["modules"], ["history"], ["health"]):
+            done = self.tool(*words, "--url", "http://127.0.0.1:1", status=69)
+            self.assertIn("127.0.0.1:1", done.stderr)
+            self.assertEqual(done.stdout, "")
+        self.tool("frobnicate", status=2)
+        self.tool("status", "--frobnicate", status=2)
+        self.tool("--help")
+        self.assertRegex(self.tool("--version").stdout, r"\d+\.\d+\.\d+")
+
+    def test_tables_and_json(self):
+        self.tool("send", *self.to, stdin=self.lines("shown", 100))
+        for words, text in ((["status"], "module"), (["modules"], "shown"), (["history"], ""), (["history", "shown"], "shown"),
+                            (["health"], "shown")):
+            with self.subTest(words=words):
+                done = self.tool(*words, *self.url)
+                self.assertIn(text, done.stdout)
+                self.assertNotIn("\x1b", done.stdout, "colour without a terminal")
+                answer = json.loads(self.tool(*words, "--json", *self.url).stdout)
+                self.assertTrue(answer)
+        rows = json.loads(self.tool("modules", "--json", *self.url).stdout)["modules"]
+        self.assertEqual([row["total_requests"] for row in rows if row["module_id"] == "shown"], [100])
+        csv = self.tool("history", "shown", "--csv", *self.url).stdout.splitlines()
+        self.assertIn("interval_start", csv[0])
+        column = csv[0].split(",").index("requests")
+        self.assertEqual(sum(int(row.split(",")[column]) for row in csv[1:]), 100)
+        done = self.tool("history", "nobody", *self.url, status=1)
+        self.assertIn("Module not found", done.stderr)
+
+    def test_demo_feeds_a_believable_fleet(self):
+        with Daemon({"aggregation.interval_s": 5}) as daemon:
+            feed = start_process([tidemark(), "demo", "--forward", "127.0.0.1:%d" % daemon.forward[1]],
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            try:
+                wait_for(lambda: daemon.rest.json("/api/v3/metrics/summary")["metrics"]["total_modules"] >= 10, patience(20),
+                         "ten modules of the demo")
+                wait_for(lambda: daemon.rest.json("/api/v3/metrics/summary")["metrics"]["total_requests"] >= 200, patience(20),
+                         "200 requests of the demo")
+                feed.send_signal(signal.SIGINT)
+                self.assertEqual(feed.wait(patience(10)), 0, feed.stderr.read())
+            finally:
+                feed.kill()
+                feed.wait()
+                feed.stderr.close()
+            self.assertEqual(daemon.assert_books(self)["rejected"], 0)
+            metrics = daemon.rest.json("/api/v3/metrics/aggregated")["metrics"]
+            self.assertGreater(metrics["latency_samples"], 0)
+            self.assertIsNotNone(metrics["total_memory_usage_bytes"])
+            daemon.stop()
+
+    def test_bench_ingest_checks_the_books(self):
+        help_text = self.tool("bench", "ingest", "--help").stdout
+        self.assertIn("--events", help_text)
+        with Daemon() as daemon:
+            done = self.tool("bench", "ingest", "--events", "50000", "--json", "--forward", "%s:%d" % daemon.forward,
+                             "--http", "%s:%d" % (daemon.rest.host, daemon.rest.port), "--pid", str(daemon.pid))
+            print(json.dumps(json.loads(done.stdout)), flush=True)
+            self.assertEqual(daemon.assert_books(self)["stored"], 50000)
+            daemon.stop()
+        done = self.tool("bench", "ingest", "--events", "50000", "--dir", self.home, "--daemon", tidemarkd())
+        print(done.stdout, flush=True)
+        self.assertEqual(os.listdir(self.home), [], "its own daemon's store is removed")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
