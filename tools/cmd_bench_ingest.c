@@ -29,7 +29,7 @@ struct books {
 struct bench {
     const struct tide_args *args;
     struct tide_load_cfg load;
-    char url[128];
+    char url[512];
     struct tide_child child;
     pid_t pid; /* of the daemon; 0: not known, no CPU figures */
     struct tide_cpu cpu[2];
@@ -157,7 +157,7 @@ static void report_text(const struct bench *bench, bool agree, const char *diffe
            "; %" PRIu32 " connections, window %" PRIu32 ", %" PRIu32 " modules, seed %" PRIu64 "\n",
            result->events, (double)result->bytes / events, result->chunks, bench->load.per_chunk,
            bench->load.connections, bench->load.window, bench->load.modules, bench->load.seed);
-    printf("wall         %.3f s, %s events, %s\n", result->seconds,
+    printf("wall         %.3f s, %s, %s/s\n", result->seconds,
            tide_human_rate(a, events / result->seconds),
            tide_human_bytes(b, (double)result->bytes / result->seconds));
     if (bench->has_cpu) {
@@ -239,10 +239,14 @@ static enum tide_rc daemon_get(struct bench *bench, struct tide_err *err)
 
     if (forward) {
         const char *http = tide_args_text(bench->args, "http");
+        const char *url = tide_args_text(bench->args, "url");
 
         bench->load.address = forward;
         bench->pid = (pid_t)tide_args_number(bench->args, "pid");
-        snprintf(bench->url, sizeof bench->url, "http://%.100s", http ? http : "127.0.0.1:8640");
+        if (url)
+            snprintf(bench->url, sizeof bench->url, "%s", url);
+        else
+            snprintf(bench->url, sizeof bench->url, "http://%s", http ? http : "127.0.0.1:8640");
         return TIDE_OK;
     }
     if (!daemon) {
@@ -303,8 +307,9 @@ static enum tide_rc load_plan(struct bench *bench, struct tide_err *err)
         return TIDE_USAGE;
     }
     if (!tide_args_given(args, "forward") &&
-        (tide_args_given(args, "http") || tide_args_given(args, "pid"))) {
-        tide_err_set(err, "--http and --pid belong to the daemon that --forward names");
+        (tide_args_given(args, "http") || tide_args_given(args, "url") ||
+         tide_args_given(args, "pid"))) {
+        tide_err_set(err, "--url, --http and --pid belong to the daemon that --forward names");
         return TIDE_USAGE;
     }
     return TIDE_OK;
@@ -369,7 +374,8 @@ static const struct tide_option options[] = {
      3900},
     {"set", "KEY=VALUE", NULL, "one setting for it", TIDE_OPTION_TEXT, 3, 1000},
     {"forward", "ADDR:PORT", NULL, "use this running daemon instead", TIDE_OPTION_TEXT, 3, 300},
-    {"http", "ADDR:PORT", NULL, "its REST port (127.0.0.1:8640)", TIDE_OPTION_TEXT, 3, 100},
+    {"url", "URL", NULL, "where it answers (http://127.0.0.1:8640)", TIDE_OPTION_TEXT, 1, 500},
+    {"http", "ADDR:PORT", NULL, "the same, as tidemarkd writes it", TIDE_OPTION_TEXT, 3, 300},
     {"pid", "N", NULL, "its process, for the CPU figures", TIDE_OPTION_NUMBER, 1, INT32_MAX},
     {"timeout", "TIME", "60s", "give up when no ack comes for this long", TIDE_OPTION_DURATION, 100,
      3600000},

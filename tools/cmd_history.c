@@ -170,10 +170,6 @@ static void print_table(const json_t *answer)
              tide_word(answer, "tier"));
     tide_text_clean(clean, sizeof clean, title);
     puts(clean);
-    if (json_array_size(points) > 1) {
-        print_spark(points, step_s, "p95_response_time_ms", "p95", tide_human_ms);
-        print_spark(points, step_s, "throughput_rps", "rate", tide_human_rate);
-    }
     for (i = 0; i < sizeof heads / sizeof *heads; i++)
         tide_table_column(table, heads[i], i == 0 || i == 11 ? TIDE_LEFT : TIDE_RIGHT, 0);
     json_array_foreach(points, i, point)
@@ -184,6 +180,11 @@ static void print_table(const json_t *answer)
         tide_table_print(table, stdout, tide_wants_colour(stdout), "\n");
     else
         tide_say("nothing in this range");
+    if (json_array_size(points) > 1) { /* last, where a long table leaves the eye */
+        putchar('\n');
+        print_spark(points, step_s, "p95_response_time_ms", "p95", tide_human_ms);
+        print_spark(points, step_s, "throughput_rps", "rate", tide_human_rate);
+    }
     if (tide_word(answer, "next_cursor")[0])
         tide_say("older points were left out; --limit shows more");
     tide_table_free(table);
@@ -222,8 +223,7 @@ static const struct tide_option options[] = {
     {"to", "TIME", NULL, "end, not included; now if absent", TIDE_OPTION_TEXT, 1, 64},
     {"step", "TIME", NULL, "width of a point; the finest that fits if absent", TIDE_OPTION_TEXT, 1,
      32},
-    {"limit", "N", NULL, "points at most, the newest of the range (100)", TIDE_OPTION_NUMBER, 1,
-     100000},
+    {"limit", "N", "150", "points at most, the newest of the range", TIDE_OPTION_NUMBER, 1, 100000},
     {"cursor", "TEXT", NULL, "next_cursor of an answer: the points before it", TIDE_OPTION_TEXT, 1,
      512},
     {"csv", NULL, NULL, "print CSV, every field of a point a column", TIDE_OPTION_FLAG, 0, 0},

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pack.h"
+#include "packer.h"
 #include "rng.h"
 
 enum shape {
@@ -55,13 +55,13 @@ static const struct plan plans[] = {
      "slot moved"},
     {"inventory", .03, LOG_NORMAL, 32, .60, 0, .004, 1, 150, 12, 70, 30, false, false, false,
      "lock wait timeout"},
-    {"mailer", .01, LOG_NORMAL, 320, .70, 0, .012, 1, 70, 3, 35, 2, false, false, false,
+    {"mailer", .01, LOG_NORMAL, 320, .70, 0, .006, 1, 70, 3, 35, 2, false, false, false,
      "550 mailbox unavailable"},
-    {"report-export", .004, HEAVY_TAIL, 900, 1.9, 0, .015, 1, 620, 35, 28, 6, false, false, false,
+    {"report-export", .004, HEAVY_TAIL, 240, 2.6, 0, .004, 1, 620, 35, 28, 6, false, false, false,
      "result set too large"},
-    {"billing-cron", .005, LOG_NORMAL, 140, .30, 0, .008, 1, 130, 5, 30, 8, false, true, false,
+    {"billing-cron", .005, LOG_NORMAL, 140, .30, 0, .005, 1, 130, 5, 30, 8, false, true, false,
      "invoice already sent"},
-    {"legacy-soap", .001, BIMODAL, 260, 2900, .12, .035, 1, 980, 11, 210, 15, false, false, false,
+    {"legacy-soap", .004, BIMODAL, 260, 950, .12, .009, 1, 980, 11, 210, 15, false, false, false,
      "Premature end of file"},
 };
 #define MODULES       (sizeof plans / sizeof *plans)
@@ -72,7 +72,7 @@ struct tide_fleet {
     double rate;
     int64_t start_us, cycle_us;
     double drift[MODULES][INSTANCES_MAX]; /* slow random walk of the gauges, around 1 */
-    struct tide_pack pack;
+    struct tide_packer pack;
 };
 
 struct out {
@@ -100,7 +100,7 @@ void tide_fleet_free(struct tide_fleet *fleet)
 {
     if (!fleet)
         return;
-    tide_pack_fini(&fleet->pack);
+    tide_packer_fini(&fleet->pack);
     free(fleet);
 }
 
@@ -160,23 +160,23 @@ static double duration_ms(struct tide_rng *rng, const struct plan *plan, double 
     return ms < 120000 ? ms : 120000;
 }
 
-static void begin(struct tide_pack *pack, const char *module, const char *event, uint32_t pairs)
+static void begin(struct tide_packer *pack, const char *module, const char *event, uint32_t pairs)
 {
     pack->len = 0;
-    tide_pack_map(pack, pairs + 2);
-    tide_pack_text(pack, "module_id");
-    tide_pack_text(pack, module);
-    tide_pack_text(pack, "event");
-    tide_pack_text(pack, event);
+    tide_packer_map(pack, pairs + 2);
+    tide_packer_text(pack, "module_id");
+    tide_packer_text(pack, module);
+    tide_packer_text(pack, "event");
+    tide_packer_text(pack, event);
 }
 
-static void pair_text(struct tide_pack *pack, const char *name, const char *value)
+static void pair_text(struct tide_packer *pack, const char *name, const char *value)
 {
-    tide_pack_text(pack, name);
-    tide_pack_text(pack, value);
+    tide_packer_text(pack, name);
+    tide_packer_text(pack, value);
 }
 
-static void finish(const struct out *out, const struct tide_pack *pack, int64_t time_us)
+static void finish(const struct out *out, const struct tide_packer *pack, int64_t time_us)
 {
     out->emit(out->to, time_us, pack->bytes, pack->len);
 }
@@ -193,7 +193,7 @@ static void log_operation(struct tide_fleet *fleet, const struct plan *plan, int
     double error_rate = plan->error_rate + .22 * illness;
     bool failed = tide_rng_unit(&fleet->rng) < error_rate;
     char correlation[33], instance[48];
-    struct tide_pack *pack = &fleet->pack;
+    struct tide_packer *pack = &fleet->pack;
 
     snprintf(correlation, sizeof correlation, "%016llx%016llx",
              (unsigned long long)tide_rng_next(&fleet->rng),
@@ -208,12 +208,12 @@ static void log_operation(struct tide_fleet *fleet, const struct plan *plan, int
             return; /* hung: it stays in flight */
     }
     begin(pack, plan->name, "response", failed ? 6 : 5);
-    tide_pack_text(pack, "success");
-    tide_pack_bool(pack, !failed);
-    tide_pack_text(pack, "status");
-    tide_pack_int(pack, failed ? 500 + (int64_t)tide_rng_below(&fleet->rng, 5) : 200);
-    tide_pack_text(pack, "duration_ms");
-    tide_pack_double(pack, duration_ms(&fleet->rng, plan, illness));
+    tide_packer_text(pack, "success");
+    tide_packer_bool(pack, !failed);
+    tide_packer_text(pack, "status");
+    tide_packer_int(pack, failed ? 500 + (int64_t)tide_rng_below(&fleet->rng, 5) : 200);
+    tide_packer_text(pack, "duration_ms");
+    tide_packer_double(pack, duration_ms(&fleet->rng, plan, illness));
     pair_text(pack, "correlation_id", correlation);
     pair_text(pack, "instance_id", instance);
     if (failed)
@@ -228,22 +228,23 @@ static void log_performance(struct tide_fleet *fleet, size_t module, unsigned in
     double illness = plan->degrades ? tide_fleet_illness(fleet, time_us) : 0;
     double *drift = &fleet->drift[module][instance];
     double load = wave(time_us);
-    struct tide_pack *pack = &fleet->pack;
+    struct tide_packer *pack = &fleet->pack;
     char name[48];
 
     *drift += .02 * tide_rng_normal(&fleet->rng) + .05 * (1 - *drift);
     instance_name(name, plan, instance);
     begin(pack, plan->name, "performance", 5);
     pair_text(pack, "instance_id", name);
-    tide_pack_text(pack, "memory_bytes");
-    tide_pack_int(pack, (int64_t)(plan->memory_mib * fabs(*drift) * (1 + .6 * illness) * 1048576));
-    tide_pack_text(pack, "cpu_percent");
-    tide_pack_double(pack,
-                     fmin(100, plan->cpu_percent * fabs(*drift) * load * (1 + 2.2 * illness)));
-    tide_pack_text(pack, "goroutines");
-    tide_pack_int(pack, (int64_t)(plan->goroutines * fabs(*drift) * load * (1 + 8 * illness)));
-    tide_pack_text(pack, "db_connections");
-    tide_pack_int(pack, (int64_t)(plan->db_connections * fabs(*drift) * (1 + illness)));
+    tide_packer_text(pack, "memory_bytes");
+    tide_packer_int(pack,
+                    (int64_t)(plan->memory_mib * fabs(*drift) * (1 + .6 * illness) * 1048576));
+    tide_packer_text(pack, "cpu_percent");
+    tide_packer_double(pack,
+                       fmin(100, plan->cpu_percent * fabs(*drift) * load * (1 + 2.2 * illness)));
+    tide_packer_text(pack, "goroutines");
+    tide_packer_int(pack, (int64_t)(plan->goroutines * fabs(*drift) * load * (1 + 8 * illness)));
+    tide_packer_text(pack, "db_connections");
+    tide_packer_int(pack, (int64_t)(plan->db_connections * fabs(*drift) * (1 + illness)));
     finish(out, pack, time_us);
 }
 
@@ -251,11 +252,11 @@ static void log_health(struct tide_fleet *fleet, const struct plan *plan, int64_
                        const struct out *out)
 {
     double illness = plan->degrades ? tide_fleet_illness(fleet, time_us) : 0;
-    struct tide_pack *pack = &fleet->pack;
+    struct tide_packer *pack = &fleet->pack;
 
     begin(pack, plan->name, "health", 2);
-    tide_pack_text(pack, "healthy");
-    tide_pack_bool(pack, illness < .9);
+    tide_packer_text(pack, "healthy");
+    tide_packer_bool(pack, illness < .9);
     pair_text(pack, "message", illness < .9 ? "ok" : "payment provider does not answer");
     finish(out, pack, time_us);
 }
@@ -264,19 +265,19 @@ static void log_health(struct tide_fleet *fleet, const struct plan *plan, int64_
 static void log_order(struct tide_fleet *fleet, const struct plan *plan, int64_t time_us,
                       const struct out *out)
 {
-    struct tide_pack *pack = &fleet->pack;
+    struct tide_packer *pack = &fleet->pack;
 
     begin(pack, plan->name, "metric", 2);
     pair_text(pack, "name", "order_value");
-    tide_pack_text(pack, "value");
-    tide_pack_double(pack, round(2400 * exp(.8 * tide_rng_normal(&fleet->rng))) / 100);
+    tide_packer_text(pack, "value");
+    tide_packer_double(pack, round(2400 * exp(.8 * tide_rng_normal(&fleet->rng))) / 100);
     finish(out, pack, time_us);
 }
 
 static void log_start(struct tide_fleet *fleet, const struct plan *plan, int64_t time_us,
                       const struct out *out)
 {
-    struct tide_pack *pack = &fleet->pack;
+    struct tide_packer *pack = &fleet->pack;
     char name[48];
 
     for (unsigned i = 0; i < plan->instances; i++) {

@@ -25,7 +25,7 @@ void tide_intake_init(struct tide_intake *intake, enum tide_intake_format format
 void tide_intake_fini(struct tide_intake *intake)
 {
     free(intake->bytes);
-    tide_pack_fini(&intake->pack);
+    tide_packer_fini(&intake->pack);
     intake->bytes = NULL;
 }
 
@@ -118,12 +118,16 @@ static enum tide_rc line_decode(struct tide_intake *intake, const char *line, si
     enum tide_rc rc = TIDE_MALFORMED;
 
     if (!record) {
+        char *file = strstr(where.text, "end of file"); /* there is only this line */
+
+        if (file)
+            memcpy(file + 7, "line", 4);
         tide_err_set(err, "column %d: %s", where.column, where.text);
     } else if (!json_is_object(record)) {
         tide_err_set(err, "expected a JSON object");
     } else {
         intake->pack.len = 0;
-        rc = tide_pack_json(&intake->pack, record, err);
+        rc = tide_packer_json(&intake->pack, record, err);
         if (rc != TIDE_OK)
             rc = TIDE_MALFORMED;
     }

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "pack.h"
+#include "packer.h"
 #include "tidemark/err.h"
 
 #define TIDE_RECORD_MAX (1024 * 1024)
@@ -25,7 +25,7 @@ struct tide_intake {
     bool ended;      /* nothing more will come */
     bool too_long;   /* inside a line that was refused as too long: drop until its end */
     uint64_t number; /* of the line or record last taken, from 1 */
-    struct tide_pack pack;
+    struct tide_packer pack;
 };
 
 struct tide_intake_record {

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "net.h"
-#include "pack.h"
+#include "packer.h"
 #include "rng.h"
 #include "tidemark.h"
 #include "tidemark/clock.h"
@@ -72,7 +72,7 @@ static void id_make(char id[ID_SIZE + 1], const struct run *run, uint32_t connec
 
 /* One event of nine fields (about 200 bytes), or of three. Returns true when it counts as a
  * request. */
-static bool event_pack(struct tide_pack *pack, struct tide_rng *rng, uint32_t modules, bool lean)
+static bool event_pack(struct tide_packer *pack, struct tide_rng *rng, uint32_t modules, bool lean)
 {
     static const struct {
         const char *name;
@@ -85,30 +85,30 @@ static bool event_pack(struct tide_pack *pack, struct tide_rng *rng, uint32_t mo
     while (draw >= kinds[kind].below)
         kind++;
     pack->len = 0;
-    tide_pack_map(pack, lean ? 3 : 9);
-    tide_pack_text(pack, "module_id");
+    tide_packer_map(pack, lean ? 3 : 9);
+    tide_packer_text(pack, "module_id");
     snprintf(text, sizeof text, "svc-module-%03" PRIu32, tide_rng_below(rng, modules));
-    tide_pack_text(pack, text);
-    tide_pack_text(pack, "event");
-    tide_pack_text(pack, lean ? "response" : kinds[kind].name);
-    tide_pack_text(pack, "duration_ms");
-    tide_pack_double(pack, exp(2.5 + 1.1 * tide_rng_normal(rng)));
+    tide_packer_text(pack, text);
+    tide_packer_text(pack, "event");
+    tide_packer_text(pack, lean ? "response" : kinds[kind].name);
+    tide_packer_text(pack, "duration_ms");
+    tide_packer_double(pack, exp(2.5 + 1.1 * tide_rng_normal(rng)));
     if (lean)
         return true;
-    tide_pack_text(pack, "success");
-    tide_pack_bool(pack, tide_rng_below(rng, 50) != 0);
-    tide_pack_text(pack, "memory_bytes");
-    tide_pack_int(pack, 50000000 + (int64_t)tide_rng_below(rng, 400000000));
-    tide_pack_text(pack, "cpu_percent");
-    tide_pack_double(pack, 100 * tide_rng_unit(rng));
-    tide_pack_text(pack, "goroutines");
-    tide_pack_int(pack, 20 + (int64_t)tide_rng_below(rng, 600));
-    tide_pack_text(pack, "db_connections");
-    tide_pack_int(pack, (int64_t)tide_rng_below(rng, 60));
-    tide_pack_text(pack, "correlation_id");
+    tide_packer_text(pack, "success");
+    tide_packer_bool(pack, tide_rng_below(rng, 50) != 0);
+    tide_packer_text(pack, "memory_bytes");
+    tide_packer_int(pack, 50000000 + (int64_t)tide_rng_below(rng, 400000000));
+    tide_packer_text(pack, "cpu_percent");
+    tide_packer_double(pack, 100 * tide_rng_unit(rng));
+    tide_packer_text(pack, "goroutines");
+    tide_packer_int(pack, 20 + (int64_t)tide_rng_below(rng, 600));
+    tide_packer_text(pack, "db_connections");
+    tide_packer_int(pack, (int64_t)tide_rng_below(rng, 60));
+    tide_packer_text(pack, "correlation_id");
     snprintf(text, sizeof text, "%016" PRIx64 "%016" PRIx64, tide_rng_next(rng),
              tide_rng_next(rng));
-    tide_pack_text(pack, text);
+    tide_packer_text(pack, text);
     return kind < 2;
 }
 
@@ -118,7 +118,7 @@ static enum tide_rc stencil_build(struct stencil *stencil, const struct tide_loa
 {
     struct tide_forward_writer *writer = tide_forward_writer_new();
     int64_t now_us = tide_clock_wall_us();
-    struct tide_pack pack = {NULL, 0, 0};
+    struct tide_packer pack = {NULL, 0, 0};
     const char *tag, *payload;
     size_t tag_len, tag_used, payload_len, used, at = 0;
     const uint8_t *frame, *id;
@@ -156,7 +156,7 @@ static enum tide_rc stencil_build(struct stencil *stencil, const struct tide_loa
     stencil->id_at = (size_t)(id - stencil->bytes);
     stencil->second = now_us / 1000000;
 out:
-    tide_pack_fini(&pack);
+    tide_packer_fini(&pack);
     tide_forward_writer_free(writer);
     return rc;
 }

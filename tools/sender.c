@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "net.h"
-#include "pack.h"
+#include "packer.h"
 #include "tidemark.h"
 #include "tidemark/clock.h"
 #include "tidemark/hash.h"

@@ -238,7 +238,7 @@ void tide_table_print(const struct tide_table *table, FILE *out, bool colour,
                       const char *end_of_line)
 {
     static const char *const codes[] = {NULL, "\033[32m", "\033[33m", "\033[31m", "\033[90m"};
-    size_t width[TIDE_TABLE_COLUMNS], n = table->columns;
+    size_t width[TIDE_TABLE_COLUMNS], n = table->columns, heads = n;
 
     for (size_t c = 0; c < n; c++) {
         width[c] = tide_text_width(table->column[c].head);
@@ -246,9 +246,11 @@ void tide_table_print(const struct tide_table *table, FILE *out, bool colour,
             if (table->cell[r * n + c].width > width[c])
                 width[c] = table->cell[r * n + c].width;
     }
-    for (size_t c = 0; c < n; c++)
+    while (heads > 1 && table->column[heads - 1].head[0] == '\0')
+        heads--;
+    for (size_t c = 0; c < heads; c++)
         print_cell(out, table->column[c].head, tide_text_width(table->column[c].head), width[c],
-                   table->column[c].align, c + 1 == n, colour ? "\033[1m" : NULL);
+                   table->column[c].align, c + 1 == heads, colour ? "\033[1m" : NULL);
     fputs(end_of_line, out);
     for (size_t r = 0; r < table->rows; r++) {
         size_t used = n;
