@@ -149,6 +149,7 @@ static enum tide_rc run(int argc, char **argv, struct tide_config *config)
     tide_log(TIDE_INFO, "daemon", "tidemarkd %s serves %s", TIDEMARK_VERSION, config->data_dir);
     wait_for_the_end(argc, argv, &rooms, config);
     stop(&rooms);
+    tide_log(TIDE_INFO, "daemon", "stopped");
     return TIDE_OK;
 }
 
