@@ -201,7 +201,7 @@ static void values_that_are_numbers(void **state)
     for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
         struct tide_pack pack = tide_pack_hex(row[i].hex);
         struct tide_cursor cursor = {pack.data, pack.data + pack.len};
-        struct tide_value value;
+        struct tide_value value = {0};
         struct tide_number number;
 
         assert_true(tide_cursor_read(&cursor, &value));
