@@ -10,7 +10,7 @@
 /* X(enumerator, prometheus name, type, help) */
 #define TIDE_COUNTERS(X)                                                                           \
     X(CONNECTIONS, "tidemark_connections_total", "counter", "Forward connections accepted")        \
-    X(CONNECTIONS_OPEN, "tidemark_connections", "gauge", "Forward connections open now")           \
+    X(CONNECTIONS_OPEN, "tidemark_connections_open", "gauge", "Forward connections open now")      \
     X(CLOSED_MALFORMED, "tidemark_connections_closed_malformed_total", "counter",                  \
       "Forward connections closed because of a framing error")                                     \
     X(CLOSED_FOREIGN, "tidemark_connections_closed_foreign_total", "counter",                      \

@@ -23,17 +23,17 @@
     X(SUCCESSFUL, "successful", WHOLE, (double)(point->requests - point->failed))             \
     X(FAILED, "failed", WHOLE, (double)point->failed)                                         \
     X(ERRORS, "errors", WHOLE, (double)point->errors)                                         \
-    X(AVERAGE, "average_response_time_ms", MS, point->mean_ms)                                \
-    X(MIN, "min_response_time_ms", MS, point->min_ms)                                         \
-    X(P50, "p50_response_time_ms", MS, point->p50_ms)                                         \
-    X(P95, "p95_response_time_ms", MS, point->p95_ms)                                         \
-    X(P99, "p99_response_time_ms", MS, point->p99_ms)                                         \
-    X(MAX, "max_response_time_ms", MS, point->max_ms)                                         \
-    X(THROUGHPUT, "throughput_rps", SHARE, point->throughput_rps)                             \
+    X(AVERAGE, "average_response_time_ms", REAL, point->mean_ms)                              \
+    X(MIN, "min_response_time_ms", REAL, point->min_ms)                                       \
+    X(P50, "p50_response_time_ms", REAL, point->p50_ms)                                       \
+    X(P95, "p95_response_time_ms", REAL, point->p95_ms)                                       \
+    X(P99, "p99_response_time_ms", REAL, point->p99_ms)                                       \
+    X(MAX, "max_response_time_ms", REAL, point->max_ms)                                       \
+    X(THROUGHPUT, "throughput_rps", REAL, point->throughput_rps)                              \
     X(MEMORY, "memory_usage_bytes", WHOLE, point->gauge[TIDE_GAUGE_MEMORY])                   \
     X(MEMORY_MAX, "memory_usage_bytes_max", WHOLE, point->gauge_max[TIDE_GAUGE_MEMORY])       \
-    X(CPU, "cpu_usage_percent", MS, point->gauge[TIDE_GAUGE_CPU])                             \
-    X(CPU_MAX, "cpu_usage_percent_max", MS, point->gauge_max[TIDE_GAUGE_CPU])                 \
+    X(CPU, "cpu_usage_percent", REAL, point->gauge[TIDE_GAUGE_CPU])                           \
+    X(CPU_MAX, "cpu_usage_percent_max", REAL, point->gauge_max[TIDE_GAUGE_CPU])               \
     X(GOROUTINES, "goroutines", WHOLE, point->gauge[TIDE_GAUGE_GOROUTINES])                   \
     X(DB_CONNECTIONS, "database_connections", WHOLE, point->gauge[TIDE_GAUGE_DB_CONNECTIONS]) \
     X(COMPLETE, "complete", FLAG, point->complete)                                            \
@@ -43,7 +43,7 @@
 enum field { FIELDS(TIDE_X) FIELD_COUNT };
 #undef TIDE_X
 
-enum field_kind { KIND_WHOLE, KIND_MS, KIND_SHARE, KIND_FLAG, KIND_TIME };
+enum field_kind { KIND_WHOLE, KIND_REAL, KIND_FLAG, KIND_TIME };
 
 static const struct {
     const char *name;
@@ -71,14 +71,7 @@ static double field_value(const struct tide_point *point, unsigned field)
 
 static unsigned decimals_of(unsigned field)
 {
-    switch (field_info[field].kind) {
-    case KIND_MS:
-        return 3;
-    case KIND_SHARE:
-        return 6;
-    default:
-        return 0;
-    }
+    return field_info[field].kind == KIND_REAL ? 6 : 0;
 }
 
 /* ---- what is shown of a point ---- */
@@ -315,7 +308,7 @@ static void put_csv(struct tide_body *body, const struct shown *shown,
         }
         for (size_t q = 0; q < shown->quantiles; q++) {
             tide_body_add(body, ",", 1);
-            csv_real(body, point->quantile_ms[q], 3);
+            csv_real(body, point->quantile_ms[q], 6);
         }
         tide_body_text(body, "\r\n");
     }

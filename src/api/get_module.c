@@ -37,7 +37,7 @@ static void put_module(struct tide_json *json, const struct tide_module_view *vi
     tide_json_ms(json, "max_response_time_ms", figures->max_ms);
     tide_json_share(json, "throughput_rps", figures->throughput_rps);
     tide_json_real(json, "memory_usage_bytes", figures->gauge[TIDE_GAUGE_MEMORY], 0);
-    tide_json_real(json, "cpu_usage_percent", figures->gauge[TIDE_GAUGE_CPU], 3);
+    tide_json_real(json, "cpu_usage_percent", figures->gauge[TIDE_GAUGE_CPU], 6);
     tide_json_real(json, "goroutines", figures->gauge[TIDE_GAUGE_GOROUTINES], 0);
     tide_json_real(json, "database_connections", figures->gauge[TIDE_GAUGE_DB_CONNECTIONS], 0);
     tide_json_uint(json, "in_flight", figures->in_flight);

@@ -28,7 +28,7 @@ void tide_json_summary(struct tide_json *json, const struct tide_fleet_view *vie
 void tide_json_fleet_gauges(struct tide_json *json, const struct tide_figures *figures)
 {
     tide_json_real(json, "total_memory_usage_bytes", figures->gauge[TIDE_GAUGE_MEMORY], 0);
-    tide_json_real(json, "average_cpu_usage_percent", figures->gauge[TIDE_GAUGE_CPU], 3);
+    tide_json_real(json, "average_cpu_usage_percent", figures->gauge[TIDE_GAUGE_CPU], 6);
     tide_json_real(json, "total_goroutines", figures->gauge[TIDE_GAUGE_GOROUTINES], 0);
     tide_json_real(json, "database_connections", figures->gauge[TIDE_GAUGE_DB_CONNECTIONS], 0);
 }

@@ -363,7 +363,8 @@ enum tide_rc tide_current_judge(const struct tide_current *current,
         input.has_data = true;
         input.self_unhealthy = judged->tally.health_us != 0 && !judged->tally.healthy;
         input.value[TIDE_SIGNAL_ERROR_RATE] = tide_record_error_rate(judged);
-        input.value[TIDE_SIGNAL_P95] = tide_record_quantile_us(judged, 0.95) / 1e3;
+        /* In whole microseconds: a module that always takes exactly the threshold is at it. */
+        input.value[TIDE_SIGNAL_P95] = round(tide_record_quantile_us(judged, 0.95)) / 1e3;
         input.value[TIDE_SIGNAL_THROUGHPUT] =
             (double)judged->tally.requests /
             rate_seconds(current, current->stage_from_s[stage], module->total->tally.first_us);
