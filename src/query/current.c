@@ -14,7 +14,7 @@
 #define FUTURE_MAX_S \
     3600 /* the most that aggregation.future_s allows: no interval lies further ahead */
 
-/* ---- subjects ---- */
+/* ---- recent records ---- */
 
 static void record_free(struct tide_record *record)
 {
@@ -24,11 +24,11 @@ static void record_free(struct tide_record *record)
     free(record);
 }
 
-void tide_subject_fini(struct tide_subject *subject)
+void tide_recent_fini(struct tide_recent *recent)
 {
-    record_free(subject->window);
-    record_free(subject->older);
-    subject->window = subject->older = NULL;
+    record_free(recent->window);
+    record_free(recent->older);
+    recent->window = recent->older = NULL;
 }
 
 static unsigned stage_of(const struct tide_current *current, int64_t start_s)
@@ -41,26 +41,25 @@ static unsigned stage_of(const struct tide_current *current, int64_t start_s)
 }
 
 /* Whether a module still needs an interval; intervals are offered newest first. */
-static bool subject_wants(const struct tide_current *current, struct tide_subject *subject,
-                          int64_t start_s)
+static bool recent_wants(const struct tide_current *current, struct tide_recent *recent,
+                         int64_t start_s)
 {
     unsigned stage = stage_of(current, start_s);
 
-    if (subject->left_out)
+    if (recent->left_out)
         return false;
-    if (stage <= subject->stage)
+    if (stage <= recent->stage)
         return true;
-    if (subject->requests >= TIDE_JUDGE_REQUESTS)
+    if (recent->requests >= TIDE_JUDGE_REQUESTS)
         return false;
-    subject->stage = (uint8_t)stage;
+    recent->stage = (uint8_t)stage;
     return true;
 }
 
-static bool subject_take(const struct tide_current *current, struct tide_subject *subject,
-                         int64_t start_s, const struct tide_record *record)
+static bool recent_take(const struct tide_current *current, struct tide_recent *recent,
+                        int64_t start_s, const struct tide_record *record)
 {
-    struct tide_record **into =
-        stage_of(current, start_s) == 0 ? &subject->window : &subject->older;
+    struct tide_record **into = stage_of(current, start_s) == 0 ? &recent->window : &recent->older;
 
     if (!*into) {
         *into = malloc(sizeof(**into));
@@ -69,7 +68,7 @@ static bool subject_take(const struct tide_current *current, struct tide_subject
         tide_record_init(*into);
     }
     tide_record_merge(*into, record);
-    subject->requests += record->tally.requests;
+    recent->requests += record->tally.requests;
     return true;
 }
 
@@ -112,11 +111,11 @@ enum tide_rc tide_current_open(struct tide_current *current, struct tide_query *
 
 void tide_current_close(struct tide_current *current)
 {
-    if (current->subject)
+    if (current->recent)
         for (uint32_t i = 0; i < current->info->modules; i++)
-            tide_subject_fini(&current->subject[i]);
-    free(current->subject);
-    current->subject = NULL;
+            tide_recent_fini(&current->recent[i]);
+    free(current->recent);
+    current->recent = NULL;
     tide_snapshot_close(current->snapshot);
     current->snapshot = NULL;
     if (current->rules)
@@ -126,7 +125,7 @@ void tide_current_close(struct tide_current *current)
 
 struct pass {
     struct tide_current *current;
-    struct tide_subject *one; /* of a walk over one module */
+    struct tide_recent *one; /* of a walk over one module */
     enum tide_rc rc;
 };
 
@@ -135,7 +134,7 @@ static bool sweep_want(void *arg, uint32_t module, int64_t start_s)
     struct pass *pass = arg;
 
     assert(module >= 1 && module <= pass->current->info->modules);
-    return subject_wants(pass->current, &pass->current->subject[module - 1], start_s);
+    return recent_wants(pass->current, &pass->current->recent[module - 1], start_s);
 }
 
 static bool sweep_take(void *arg, uint32_t module, int64_t start_s,
@@ -144,7 +143,7 @@ static bool sweep_take(void *arg, uint32_t module, int64_t start_s,
     struct pass *pass = arg;
 
     (void)flags;
-    if (!subject_take(pass->current, &pass->current->subject[module - 1], start_s, record))
+    if (!recent_take(pass->current, &pass->current->recent[module - 1], start_s, record))
         pass->rc = TIDE_NO_MEMORY;
     return pass->rc == TIDE_OK;
 }
@@ -156,9 +155,9 @@ static bool walk_take(void *arg, uint32_t module, int64_t start_s, const struct 
 
     (void)module;
     (void)flags;
-    if (!subject_wants(pass->current, pass->one, start_s))
+    if (!recent_wants(pass->current, pass->one, start_s))
         return false; /* and nothing older either */
-    if (!subject_take(pass->current, pass->one, start_s, record))
+    if (!recent_take(pass->current, pass->one, start_s, record))
         pass->rc = TIDE_NO_MEMORY;
     return pass->rc == TIDE_OK;
 }
@@ -170,9 +169,9 @@ enum tide_rc tide_current_sweep(struct tide_current *current, struct tide_err *e
 
     if (current->info->modules == 0)
         return TIDE_OK;
-    if (!current->subject) {
-        current->subject = calloc(current->info->modules, sizeof(*current->subject));
-        if (!current->subject)
+    if (!current->recent) {
+        current->recent = calloc(current->info->modules, sizeof(*current->recent));
+        if (!current->recent)
             return TIDE_NO_MEMORY;
     }
     rc = tide_snapshot_sweep(current->snapshot, current->stage_from_s[current->stages - 1],
@@ -185,9 +184,9 @@ enum tide_rc tide_current_sweep(struct tide_current *current, struct tide_err *e
 }
 
 enum tide_rc tide_current_walk(struct tide_current *current, uint32_t id,
-                               struct tide_subject *subject, struct tide_err *err)
+                               struct tide_recent *recent, struct tide_err *err)
 {
-    struct pass pass = {.current = current, .one = subject};
+    struct pass pass = {.current = current, .one = recent};
     enum tide_rc rc =
         tide_snapshot_walk(current->snapshot, id, current->stage_from_s[current->stages - 1],
                            current->to_s, walk_take, &pass);
@@ -262,10 +261,10 @@ static void figures_of(const struct tide_current *current, const struct tide_tal
 }
 
 void tide_current_figures(const struct tide_current *current, const struct tide_module *module,
-                          const struct tide_subject *subject, struct tide_figures *ret)
+                          const struct tide_recent *recent, struct tide_figures *ret)
 {
     struct tide_record nothing;
-    const struct tide_record *window = subject->window;
+    const struct tide_record *window = recent->window;
 
     if (!window) {
         tide_record_init(&nothing);
@@ -334,21 +333,21 @@ static enum tide_rc settle(const struct tide_verdict *verdict, struct tide_judge
 }
 
 enum tide_rc tide_current_judge(const struct tide_current *current,
-                                const struct tide_module *module, struct tide_subject *subject,
+                                const struct tide_module *module, struct tide_recent *recent,
                                 struct tide_judgement *ret)
 {
     struct tide_thresholds thresholds =
         tide_health_thresholds(&current->rules->health, module->name);
-    bool enough = subject->requests >= TIDE_JUDGE_REQUESTS;
-    unsigned stage = enough ? subject->stage : current->stages - 1;
+    bool enough = recent->requests >= TIDE_JUDGE_REQUESTS;
+    unsigned stage = enough ? recent->stage : current->stages - 1;
     struct tide_health_input input = {.stopped = tide_tally_stopped(&module->total->tally)};
-    const struct tide_record *judged = subject->window;
+    const struct tide_record *judged = recent->window;
     struct tide_verdict verdict;
 
-    if (subject->older) {
-        if (subject->window)
-            tide_record_merge(subject->older, subject->window);
-        judged = subject->older;
+    if (recent->older) {
+        if (recent->window)
+            tide_record_merge(recent->older, recent->window);
+        judged = recent->older;
     }
     for (int signal = 0; signal < TIDE_SIGNAL_COUNT; signal++)
         input.value[signal] = NAN;
@@ -392,12 +391,12 @@ void tide_module_line_fini(struct tide_module_line *line)
 enum tide_rc tide_current_line(struct tide_current *current, const struct tide_module *module,
                                struct tide_module_line *ret)
 {
-    struct tide_subject *subject = &current->subject[module->id - 1];
+    struct tide_recent *recent = &current->recent[module->id - 1];
     enum tide_rc rc;
 
-    tide_current_figures(current, module, subject, &ret->figures);
-    rc = tide_current_judge(current, module, subject, &ret->health);
-    tide_subject_fini(subject);
+    tide_current_figures(current, module, recent, &ret->figures);
+    rc = tide_current_judge(current, module, recent, &ret->health);
+    tide_recent_fini(recent);
     ret->name = rc ? NULL : strdup(module->name);
     if (!ret->name) {
         free(rc ? NULL : ret->health.reason);
@@ -472,8 +471,8 @@ enum tide_rc tide_current_fleet(struct tide_current *current, tide_line_fn *take
         struct tide_module_line line;
 
         tide_snapshot_module(current->snapshot, id, &module);
-        if (current->subject[id - 1].window)
-            fleet_add_record(&fleet, current->subject[id - 1].window);
+        if (current->recent[id - 1].window)
+            fleet_add_record(&fleet, current->recent[id - 1].window);
         rc = tide_current_line(current, &module, &line);
         if (rc)
             break;

@@ -33,7 +33,7 @@ struct tide_rules *tide_rules_take(struct tide_query *query);
 void tide_rules_put(struct tide_query *query, struct tide_rules *rules); /* NULL is fine */
 
 /* One module during a question. Records are made when the first interval of theirs is met. */
-struct tide_subject {
+struct tide_recent {
     struct tide_record *window;
     struct tide_record *older; /* what the judged window has beyond the window */
     uint64_t requests;         /* in both */
@@ -41,7 +41,7 @@ struct tide_subject {
     bool left_out;             /* nobody asks for it */
 };
 
-void tide_subject_fini(struct tide_subject *subject);
+void tide_recent_fini(struct tide_recent *recent);
 
 struct tide_current {
     struct tide_query *query;
@@ -54,7 +54,7 @@ struct tide_current {
     uint32_t stage_window_s[TIDE_JUDGE_STAGES];
     int64_t stage_from_s[TIDE_JUDGE_STAGES]; /* first covered interval */
     int64_t to_s;
-    struct tide_subject *subject; /* [info->modules], by id - 1 */
+    struct tide_recent *recent; /* [info->modules], by id - 1 */
 };
 
 /* Opens the snapshot and fixes the windows. window_s 0: the configured one. close accepts
@@ -63,20 +63,20 @@ enum tide_rc tide_current_open(struct tide_current *current, struct tide_query *
                                uint32_t window_s, struct tide_err *err);
 void tide_current_close(struct tide_current *current);
 
-/* Fills current->subject for all modules that are not left out. */
+/* Fills current->recent for all modules that are not left out. */
 enum tide_rc tide_current_sweep(struct tide_current *current, struct tide_err *err);
 
-/* Fills one subject. */
+/* Fills one recent. */
 enum tide_rc tide_current_walk(struct tide_current *current, uint32_t id,
-                               struct tide_subject *subject, struct tide_err *err);
+                               struct tide_recent *recent, struct tide_err *err);
 
 /* A view of one module's figures; pure. */
 void tide_current_figures(const struct tide_current *current, const struct tide_module *module,
-                          const struct tide_subject *subject, struct tide_figures *ret);
+                          const struct tide_recent *recent, struct tide_figures *ret);
 
 /* Judges it; merges the window into the older part on the way, so take the figures first. */
 enum tide_rc tide_current_judge(const struct tide_current *current,
-                                const struct tide_module *module, struct tide_subject *subject,
+                                const struct tide_module *module, struct tide_recent *recent,
                                 struct tide_judgement *ret);
 
 /* ---- small pure parts, shared with history ---- */
@@ -104,7 +104,7 @@ typedef enum tide_rc tide_line_fn(void *arg, const struct tide_module *module,
 enum tide_rc tide_current_fleet(struct tide_current *current, tide_line_fn *take, void *arg,
                                 struct tide_fleet_view *ret, struct tide_err *err);
 
-/* One line of a module that was swept; frees the subject. */
+/* One line of a module that was swept; frees its recent records. */
 enum tide_rc tide_current_line(struct tide_current *current, const struct tide_module *module,
                                struct tide_module_line *ret);
 void tide_module_line_fini(struct tide_module_line *line);

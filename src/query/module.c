@@ -3,13 +3,13 @@
 
 #include <string.h>
 
-static uint64_t count_restarts(const struct tide_module *module, const struct tide_subject *subject,
+static uint64_t count_restarts(const struct tide_module *module, const struct tide_recent *recent,
                                bool windowed)
 {
     uint64_t ever = module->total->tally.kind[TIDE_EVENT_START], starts = ever;
 
     if (windowed)
-        starts = subject->window ? subject->window->tally.kind[TIDE_EVENT_START] : 0;
+        starts = recent->window ? recent->window->tally.kind[TIDE_EVENT_START] : 0;
     /* The first start of a module's life is no restart; a window holds it only if it holds all. */
     return starts == ever && starts > 0 ? starts - 1 : starts;
 }
@@ -27,23 +27,23 @@ enum tide_rc tide_query_module(struct tide_query *query, const char *name, size_
                                struct tide_err *err)
 {
     struct tide_current current;
-    struct tide_subject subject = {0};
+    struct tide_recent recent = {0};
     struct tide_module module;
     enum tide_rc rc = tide_current_open(&current, query, window_s, err);
 
     if (rc == TIDE_OK)
         rc = tide_snapshot_find(current.snapshot, name, len, &module);
     if (rc == TIDE_OK)
-        rc = tide_current_walk(&current, module.id, &subject, err);
+        rc = tide_current_walk(&current, module.id, &recent, err);
     if (rc == TIDE_OK) {
         copy_text(ret->name, sizeof(ret->name), module.name);
         copy_text(ret->last_error, sizeof(ret->last_error), module.last_error);
-        tide_current_figures(&current, &module, &subject, &ret->figures);
-        ret->restarts = count_restarts(&module, &subject, current.windowed);
-        ret->slowest = subject.window ? subject.window->slowest : (struct tide_slowest){0};
-        rc = tide_current_judge(&current, &module, &subject, &ret->health);
+        tide_current_figures(&current, &module, &recent, &ret->figures);
+        ret->restarts = count_restarts(&module, &recent, current.windowed);
+        ret->slowest = recent.window ? recent.window->slowest : (struct tide_slowest){0};
+        rc = tide_current_judge(&current, &module, &recent, &ret->health);
     }
-    tide_subject_fini(&subject);
+    tide_recent_fini(&recent);
     tide_current_close(&current);
     return rc;
 }

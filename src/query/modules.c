@@ -158,18 +158,18 @@ static enum tide_rc leave_out_others(struct tide_current *current, const struct 
 {
     if (current->info->modules == 0)
         return TIDE_OK;
-    current->subject = calloc(current->info->modules, sizeof(*current->subject));
-    if (!current->subject)
+    current->recent = calloc(current->info->modules, sizeof(*current->recent));
+    if (!current->recent)
         return TIDE_NO_MEMORY;
     for (uint32_t i = 0; i < current->info->modules; i++)
-        current->subject[i].left_out = true;
+        current->recent[i].left_out = true;
     for (size_t i = 0; i < lines->count; i++) {
         struct tide_module module;
         const char *name = lines->line[i].name;
         enum tide_rc rc = tide_snapshot_find(current->snapshot, name, strlen(name), &module);
 
         assert(rc == TIDE_OK);
-        current->subject[module.id - 1].left_out = false;
+        current->recent[module.id - 1].left_out = false;
     }
     return TIDE_OK;
 }

@@ -43,8 +43,12 @@ static struct {
     enum tide_rc open_rc; /* what opening a snapshot answers */
     int snapshots;        /* open */
     uint32_t decoded;     /* records handed out */
-    struct tide_snapshot_info info;
+    bool unsorted;        /* rows were added since the last walk */
 } FAKE;
+
+struct tide_snapshot {
+    struct tide_snapshot_info info;
+};
 
 static inline void fake_init(uint32_t interval_s)
 {
@@ -85,6 +89,7 @@ static inline struct fake_row *fake_row(uint32_t module, int64_t start_s)
             return &FAKE.row[i];
     assert_true(FAKE.rows < FAKE_ROWS);
     row = &FAKE.row[FAKE.rows++];
+    FAKE.unsorted = true;
     row->module = module;
     row->start_s = start_s;
     tide_record_init(&row->record);
@@ -138,6 +143,24 @@ static inline void fake_kind(const char *name, int64_t time_us, enum tide_event_
     fake_event(name, time_us, &ev);
 }
 
+static int fake_newest_first(const void *a, const void *b)
+{
+    const struct fake_row *x = a, *y = b;
+
+    if (x->start_s != y->start_s)
+        return x->start_s > y->start_s ? -1 : 1;
+    return x->module < y->module ? -1 : x->module > y->module;
+}
+
+/* Newest first, so that walks only read and may run side by side. */
+static inline void fake_sort(void)
+{
+    if (!FAKE.unsorted)
+        return;
+    qsort(FAKE.row, FAKE.rows, sizeof(FAKE.row[0]), fake_newest_first);
+    FAKE.unsorted = false;
+}
+
 /* ---- storage's door ---- */
 
 enum tide_store_state tide_store_state(const struct tide_store *store)
@@ -167,12 +190,14 @@ enum tide_rc tide_snapshot_open(struct tide_store *store, struct tide_snapshot *
         tide_err_set(err, "fake: refused");
         return FAKE.open_rc;
     }
+    fake_sort();
+    *ret = malloc(sizeof(**ret));
+    assert_non_null(*ret);
+    (*ret)->info = (struct tide_snapshot_info){.sealed_upto_s = FAKE.sealed_upto_s,
+                                               .interval_s = FAKE.interval_s,
+                                               .modules = FAKE.modules,
+                                               .ledger = FAKE.ledger};
     __atomic_fetch_add(&FAKE.snapshots, 1, __ATOMIC_RELAXED);
-    FAKE.info = (struct tide_snapshot_info){.sealed_upto_s = FAKE.sealed_upto_s,
-                                            .interval_s = FAKE.interval_s,
-                                            .modules = FAKE.modules,
-                                            .ledger = FAKE.ledger};
-    *ret = (struct tide_snapshot *)&FAKE;
     return TIDE_OK;
 }
 
@@ -180,12 +205,12 @@ void tide_snapshot_close(struct tide_snapshot *snapshot)
 {
     if (snapshot)
         __atomic_fetch_sub(&FAKE.snapshots, 1, __ATOMIC_RELAXED);
+    free(snapshot);
 }
 
 const struct tide_snapshot_info *tide_snapshot_info(const struct tide_snapshot *snapshot)
 {
-    (void)snapshot;
-    return &FAKE.info;
+    return &snapshot->info;
 }
 
 void tide_snapshot_module(const struct tide_snapshot *snapshot, uint32_t id,
@@ -217,15 +242,6 @@ const struct tide_record *tide_snapshot_fleet_total(const struct tide_snapshot *
     return &FAKE.fleet;
 }
 
-static int fake_newest_first(const void *a, const void *b)
-{
-    const struct fake_row *x = a, *y = b;
-
-    if (x->start_s != y->start_s)
-        return x->start_s > y->start_s ? -1 : 1;
-    return x->module < y->module ? -1 : x->module > y->module;
-}
-
 static unsigned fake_flags(const struct fake_row *row)
 {
     return row->flags | (row->start_s >= FAKE.sealed_upto_s ? (unsigned)TIDE_PART_OPEN : 0);
@@ -235,14 +251,13 @@ enum tide_rc tide_snapshot_sweep(struct tide_snapshot *snapshot, int64_t from_s,
                                  tide_want_fn *want, tide_walk_fn *take, void *arg)
 {
     (void)snapshot;
-    qsort(FAKE.row, FAKE.rows, sizeof(FAKE.row[0]), fake_newest_first);
     for (uint32_t i = 0; i < FAKE.rows; i++) {
         struct fake_row *row = &FAKE.row[i];
 
         if (row->start_s < from_s || row->start_s >= to_s ||
             (want && !want(arg, row->module, row->start_s)))
             continue;
-        FAKE.decoded++;
+        __atomic_fetch_add(&FAKE.decoded, 1, __ATOMIC_RELAXED);
         if (!take(arg, row->module, row->start_s, &row->record, fake_flags(row)))
             break;
     }
@@ -275,7 +290,6 @@ enum tide_rc tide_snapshot_walk(struct tide_snapshot *snapshot, uint32_t module,
                                 int64_t to_s, tide_walk_fn *take, void *arg)
 {
     (void)snapshot;
-    qsort(FAKE.row, FAKE.rows, sizeof(FAKE.row[0]), fake_newest_first);
     if (module == TIDE_FLEET)
         return fake_walk_fleet(from_s, to_s, take, arg);
     for (uint32_t i = 0; i < FAKE.rows; i++) {
@@ -283,7 +297,7 @@ enum tide_rc tide_snapshot_walk(struct tide_snapshot *snapshot, uint32_t module,
 
         if (row->module != module || row->start_s < from_s || row->start_s >= to_s)
             continue;
-        FAKE.decoded++;
+        __atomic_fetch_add(&FAKE.decoded, 1, __ATOMIC_RELAXED);
         if (!take(arg, module, row->start_s, &row->record, fake_flags(row)))
             break;
     }
