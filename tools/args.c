@@ -73,7 +73,7 @@ const char *tide_did_you_mean(const char *word, const char *const *candidate, si
     return begins == 1 ? longer : NULL;
 }
 
-bool tide_duration_parse(const char *text, int64_t *ret_ms)
+bool tide_args_duration(const char *text, int64_t *ret_ms)
 {
     static const struct {
         const char *unit;
@@ -164,7 +164,7 @@ static enum tide_rc value_set(struct tide_args *args, size_t row, const char *te
         }
         break;
     case TIDE_OPTION_DURATION:
-        if (!tide_duration_parse(text, &value)) {
+        if (!tide_args_duration(text, &value)) {
             tide_err_set(err, "--%s: expected a time such as 250ms, 90s, 5m, 2h or 7d, got '%s'",
                          option->name, text);
             return TIDE_USAGE;

@@ -92,7 +92,7 @@ void tide_command_help(const struct tide_command *command, FILE *out);
 
 /* 250ms 90s 5m 2h 7d or seconds -> milliseconds; false when it is no such text or too long for 100
  * years. */
-bool tide_duration_parse(const char *text, int64_t *ret_ms);
+bool tide_args_duration(const char *text, int64_t *ret_ms);
 
 /* The candidate that `word` most probably meant, or NULL: at most a third of its letters (and at
  * least one) are wrong, swapped, missing or too many; or it begins exactly one candidate. */

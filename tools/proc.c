@@ -28,16 +28,18 @@
 
 enum tide_rc tide_daemon_beside(char path[TIDE_CHILD_PATH], struct tide_err *err)
 {
-    ssize_t len = readlink("/proc/self/exe", path, TIDE_CHILD_PATH - 16);
-    char *slash;
+    char self[TIDE_CHILD_PATH - 16], *slash;
+    ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
 
     if (len <= 0) {
         tide_err_set(err, "/proc/self/exe: %s", strerror(errno));
         return TIDE_IO;
     }
-    path[len] = '\0';
-    slash = strrchr(path, '/');
-    strcpy(slash ? slash + 1 : path, "tidemarkd");
+    self[len] = '\0';
+    slash = strrchr(self, '/');
+    if (slash)
+        *slash = '\0';
+    snprintf(path, TIDE_CHILD_PATH, "%s/tidemarkd", self);
     if (access(path, X_OK) != 0) {
         tide_err_set(err, "%s: %s; name the daemon with --daemon", path, strerror(errno));
         return TIDE_UNAVAILABLE;
