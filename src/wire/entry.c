@@ -80,21 +80,21 @@ static void set_status(const struct tide_number *status, struct draft *draft)
     }
 }
 
-static void set_gauge(const struct tide_number *number, enum tide_gauge gauge,
-                      struct tide_event *ev, struct draft *draft)
+static inline void set_gauge(const struct tide_number *number, enum tide_gauge gauge, int64_t scale,
+                             struct tide_event *ev, struct draft *draft)
 {
-    const int64_t scale = tide_gauge_info[gauge].scale;
     int64_t scaled;
 
-    if (number->is_whole && number->whole <= (uint64_t)(TIDE_GAUGE_VALUE_MAX / scale)) {
-        scaled = (int64_t)number->whole * scale;
+    if (number->is_whole && number->whole <= (uint64_t)TIDE_GAUGE_VALUE_MAX &&
+        !__builtin_mul_overflow((int64_t)number->whole, scale, &scaled) &&
+        scaled <= TIDE_GAUGE_VALUE_MAX) {
+        ev->gauge[gauge] = scaled;
     } else if (number->real >= 0 && number->real * (double)scale < (double)TIDE_GAUGE_VALUE_MAX) {
-        scaled = (int64_t)(number->real * (double)scale + 0.5);
+        ev->gauge[gauge] = (int64_t)(number->real * (double)scale + 0.5);
     } else {
         draft->bad_fields++;
         return;
     }
-    ev->gauge[gauge] = scaled;
     ev->gauges |= (uint8_t)(1u << gauge);
 }
 
@@ -208,70 +208,11 @@ static __attribute__((noinline)) void set_field(unsigned field, const struct tid
         break;
     default:
         if (tide_number_read(value, &number))
-            set_gauge(&number, (enum tide_gauge)(field - TIDE_FIELD_GAUGE), ev, draft);
+            set_gauge(&number, (enum tide_gauge)(field - TIDE_FIELD_GAUGE),
+                      tide_gauge_info[field - TIDE_FIELD_GAUGE].scale, ev, draft);
         else
             draft->bad_fields++;
         break;
-    }
-}
-
-/* ---- the encodings that real clients use for a field, without the detour over a tide_value ----
- */
-
-/* True: the field was set and the cursor stands behind its value. False: nothing happened. */
-static inline bool set_field_fast(unsigned field, struct tide_cursor *cursor, struct tide_event *ev,
-                                  struct draft *draft)
-{
-    struct tide_text text;
-    struct tide_number number;
-    bool truth;
-
-    switch (field) {
-    case TIDE_FIELD_MODULE:
-        if (!tide_cursor_read_short(cursor, &text))
-            return false;
-        set_module(text, ev, draft);
-        return true;
-    case TIDE_FIELD_EVENT:
-        if (!tide_cursor_read_short(cursor, &text))
-            return false;
-        set_kind(text, draft);
-        return true;
-    case TIDE_FIELD_CORRELATION:
-        if (!tide_cursor_read_short(cursor, &text))
-            return false;
-        set_id(text, &ev->correlation);
-        return true;
-    case TIDE_FIELD_INSTANCE:
-        if (!tide_cursor_read_short(cursor, &text))
-            return false;
-        set_id(text, &ev->instance);
-        return true;
-    case TIDE_FIELD_SUCCESS:
-        if (!tide_cursor_read_truth(cursor, &truth))
-            return false;
-        set_success(truth, draft);
-        return true;
-    case TIDE_FIELD_DURATION:
-        if (!tide_cursor_read_double(cursor, &number.real))
-            return false;
-        set_duration(&number, ev, draft);
-        return true;
-    case TIDE_FIELD_STATUS:
-        if (!tide_number_read_whole(cursor, &number))
-            return false;
-        set_status(&number, draft);
-        return true;
-    default:
-        if (field < TIDE_FIELD_GAUGE)
-            return false;
-        if (!tide_number_read_whole(cursor, &number)) {
-            if (!tide_cursor_read_double(cursor, &number.real))
-                return false;
-            number.is_whole = false;
-        }
-        set_gauge(&number, (enum tide_gauge)(field - TIDE_FIELD_GAUGE), ev, draft);
-        return true;
     }
 }
 
@@ -287,7 +228,7 @@ read_pair(struct tide_cursor cursor, bool bare, struct tide_event *ev, struct dr
     if (!tide_cursor_read(&cursor, &key) || !tide_cursor_skip_inside(&cursor, &key))
         return NULL;
     if (tide_value_is_text(&key))
-        field = tide_field_find((const char *)key.data, key.len);
+        field = tide_field_find_any((const char *)key.data, key.len);
     if (!tide_cursor_read(&cursor, &value))
         return NULL;
     if (field != TIDE_FIELD_UNKNOWN && value.type != TIDE_NIL)
@@ -295,21 +236,158 @@ read_pair(struct tide_cursor cursor, bool bare, struct tide_event *ev, struct dr
     return tide_cursor_skip_inside(&cursor, &value) ? cursor.at : NULL;
 }
 
-/* The usual case of it. False: nothing happened. */
+/* ---- the encodings that real clients use, without the detour over a tide_value ----
+ *
+ * One look at the bytes left covers a whole pair: a key of at most 31 bytes with its header, and
+ * after it the header of a text or all of a number. Only the content of a text is checked by
+ * itself. Each reader returns where its value ends, NULL for any other encoding; then the pair is
+ * read again by read_pair, which knows them all. */
+
+#define PAIR_ROOM (1 + 31 + 9)
+
+static inline const uint8_t *take_text(const uint8_t *at, const uint8_t *end, struct tide_text *ret)
+{
+    size_t len = at[0] & 0x1f;
+
+    if ((at[0] & 0xe0) == 0xa0) {
+        at += 1;
+    } else if (at[0] == 0xd9) {
+        len = at[1];
+        at += 2;
+    } else {
+        return NULL;
+    }
+    if ((size_t)(end - at) < len)
+        return NULL;
+    *ret = (struct tide_text){(const char *)at, (uint32_t)len};
+    return at + len;
+}
+
+static inline const uint8_t *take_truth(const uint8_t *at, bool *ret)
+{
+    if ((at[0] & 0xfe) != 0xc2)
+        return NULL;
+    *ret = at[0] & 1;
+    return at + 1;
+}
+
+static inline const uint8_t *take_double(const uint8_t *at, struct tide_number *ret)
+{
+    uint64_t bits;
+
+    if (at[0] != 0xcb)
+        return NULL;
+    bits = tide_get_be64(at + 1);
+    memcpy(&ret->real, &bits, sizeof(bits));
+    ret->is_whole = false;
+    return at + 9;
+}
+
+static inline const uint8_t *take_whole(const uint8_t *at, struct tide_number *ret)
+{
+    size_t size = 1;
+
+    if (at[0] < 0x80) {
+        ret->whole = at[0];
+    } else if (at[0] == 0xce) {
+        ret->whole = tide_get_be32(at + 1);
+        size = 5;
+    } else if (at[0] == 0xcd) {
+        ret->whole = tide_get_be16(at + 1);
+        size = 3;
+    } else if (at[0] == 0xcc) {
+        ret->whole = at[1];
+        size = 2;
+    } else {
+        return NULL;
+    }
+    ret->real = (double)(uint32_t)ret->whole;
+    ret->is_whole = true;
+    return at + size;
+}
+
+static inline const uint8_t *take_gauge(const uint8_t *at, enum tide_gauge gauge, int64_t scale,
+                                        struct tide_event *ev, struct draft *draft)
+{
+    struct tide_number number;
+    const uint8_t *end = take_whole(at, &number);
+
+    if (!end)
+        end = take_double(at, &number);
+    if (end)
+        set_gauge(&number, gauge, scale, ev, draft);
+    return end;
+}
+
+/* Reads one pair and moves the cursor behind it. False: nothing happened. */
 static inline bool read_pair_fast(struct tide_cursor *cursor, struct tide_event *ev,
                                   struct draft *draft)
 {
-    struct tide_cursor here = *cursor;
-    struct tide_text key;
-    unsigned field;
+    const uint8_t *at = cursor->at, *end = cursor->end;
+    struct tide_text text;
+    struct tide_number number;
+    const char *key;
+    uint32_t len;
+    bool truth;
 
-    if (!tide_cursor_read_short(&here, &key))
+    if (tide_cursor_left(cursor) < PAIR_ROOM || (at[0] & 0xe0) != 0xa0)
         return false;
-    field = tide_field_find(key.start, key.len);
-    if (field == TIDE_FIELD_UNKNOWN ? !tide_cursor_skip_scalar(&here)
-                                    : !set_field_fast(field, &here, ev, draft))
+    key = (const char *)at + 1;
+    len = at[0] & 0x1f;
+    at += 1 + len;
+    switch (tide_field_find(key, len)) {
+    case TIDE_FIELD_MODULE:
+        if (!(at = take_text(at, end, &text)))
+            return false;
+        set_module(text, ev, draft);
+        break;
+    case TIDE_FIELD_EVENT:
+        if (!(at = take_text(at, end, &text)))
+            return false;
+        set_kind(text, draft);
+        break;
+    case TIDE_FIELD_CORRELATION:
+        if (!(at = take_text(at, end, &text)))
+            return false;
+        set_id(text, &ev->correlation);
+        break;
+    case TIDE_FIELD_INSTANCE:
+        if (!(at = take_text(at, end, &text)))
+            return false;
+        set_id(text, &ev->instance);
+        break;
+    case TIDE_FIELD_SUCCESS:
+        if (!(at = take_truth(at, &truth)))
+            return false;
+        set_success(truth, draft);
+        break;
+    case TIDE_FIELD_DURATION:
+        if (!(at = take_double(at, &number)))
+            return false;
+        set_duration(&number, ev, draft);
+        break;
+    case TIDE_FIELD_STATUS:
+        if (!(at = take_whole(at, &number)))
+            return false;
+        set_status(&number, draft);
+        break;
+#define TIDE_X(id, field, scale, gather)                               \
+    case TIDE_FIELD_GAUGE + TIDE_GAUGE_##id:                           \
+        if (!(at = take_gauge(at, TIDE_GAUGE_##id, scale, ev, draft))) \
+            return false;                                              \
+        break;
+        TIDE_GAUGES(TIDE_X)
+#undef TIDE_X
+    case TIDE_FIELD_UNKNOWN:
+        if (tide_value_size[at[0]] == 0 || (size_t)(end - at) < tide_value_size[at[0]] ||
+            tide_field_find_alias(key, len) != TIDE_FIELD_UNKNOWN)
+            return false;
+        at += tide_value_size[at[0]];
+        break;
+    default:
         return false;
-    *cursor = here;
+    }
+    cursor->at = at;
     return true;
 }
 

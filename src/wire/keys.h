@@ -31,7 +31,7 @@ enum tide_field {
 
 #define TIDE_KEY_IS(text) (len == sizeof(text) - 1 && memcmp(key, text, sizeof(text) - 1) == 0)
 
-/* A field number; TIDE_FIELD_GAUGE + g for gauge g. */
+/* The field of a canonical name; TIDE_FIELD_GAUGE + g for gauge g. */
 static inline unsigned tide_field_find(const char *key, uint32_t len)
 {
     switch (len) {
@@ -56,8 +56,6 @@ static inline unsigned tide_field_find(const char *key, uint32_t len)
             return TIDE_FIELD_SUCCESS;
         if (TIDE_KEY_IS("healthy"))
             return TIDE_FIELD_HEALTHY;
-        if (TIDE_KEY_IS("threads")) /* an older name */
-            return TIDE_FIELD_GAUGE + TIDE_GAUGE_GOROUTINES;
         break;
     case 8:
         if (TIDE_KEY_IS("event_id"))
@@ -90,6 +88,19 @@ static inline unsigned tide_field_find(const char *key, uint32_t len)
     TIDE_GAUGES(TIDE_X)
 #undef TIDE_X
     return TIDE_FIELD_UNKNOWN;
+}
+
+/* The field of another name for it. */
+static inline unsigned tide_field_find_alias(const char *key, uint32_t len)
+{
+    return TIDE_KEY_IS("threads") ? TIDE_FIELD_GAUGE + TIDE_GAUGE_GOROUTINES : TIDE_FIELD_UNKNOWN;
+}
+
+static inline unsigned tide_field_find_any(const char *key, uint32_t len)
+{
+    unsigned field = tide_field_find(key, len);
+
+    return field != TIDE_FIELD_UNKNOWN ? field : tide_field_find_alias(key, len);
 }
 
 /* The kind of an event by its name or by a name that other producers use for it; -1: unknown. */

@@ -46,18 +46,4 @@ static inline bool tide_number_read(const struct tide_value *value, struct tide_
     }
 }
 
-/* A small unsigned integer, the usual encoding of one; false, with the cursor unmoved, for all
- * else. */
-static inline bool tide_number_read_whole(struct tide_cursor *cursor, struct tide_number *ret)
-{
-    uint32_t whole;
-
-    if (!tide_cursor_read_whole(cursor, &whole))
-        return false;
-    ret->real = (double)whole;
-    ret->whole = whole;
-    ret->is_whole = true;
-    return true;
-}
-
 #endif

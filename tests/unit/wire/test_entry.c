@@ -565,6 +565,31 @@ static void cut_or_foreign_bytes_are_no_map(void **state)
     assert_int_equal(reason, 77);
 }
 
+/* Texts and unknown values so long that a cut inside them leaves room for what comes before. */
+static void cut_in_a_long_text_is_no_map(void **state)
+{
+    struct tide_event ev = {0};
+    char text[200];
+
+    (void)state;
+    memset(text, 'x', sizeof(text));
+    for (int known = 0; known < 2; known++) {
+        struct tide_pack pack;
+        size_t used;
+        int reason;
+
+        text[known ? 150 : 30] = '\0';
+        pack = tide_pack("{'%s':'%s'}",
+                         known ? "correlation_id" : "an_unknown_key_of_30_bytes_____", text);
+        text[known ? 150 : 30] = 'x';
+        for (size_t len = 0; len < pack.len; len++)
+            assert_int_equal(tide_entry_decode(tide_guard_place(&guard, pack.data, len), len, &tag,
+                                               false, &ev, &used, &reason),
+                             TIDE_MALFORMED);
+        assert_int_equal(decode_pack(pack, &tag, false, &ev), -1);
+    }
+}
+
 static void bytes_behind_the_map_are_not_touched(void **state)
 {
     struct tide_pack pack = tide_pack_join(tide_pack("{'status':500}"), tide_pack_hex("c1 c1 c1"));
@@ -604,6 +629,7 @@ int main(void)
         cmocka_unit_test(sampled_events_weigh_what_they_stand_for),
         cmocka_unit_test(resend_of_a_sampled_event_weighs_the_same),
         cmocka_unit_test(cut_or_foreign_bytes_are_no_map),
+        cmocka_unit_test(cut_in_a_long_text_is_no_map),
         cmocka_unit_test(bytes_behind_the_map_are_not_touched),
     };
     int failed;
