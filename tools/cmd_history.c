@@ -114,7 +114,7 @@ static void print_spark(const json_t *points, double step_s, const char *field, 
         if (slot < 0 || slot >= slots)
             continue;
         series[slot] = value;
-        if (!(value <= largest))
+        if (isfinite(value) && !(value <= largest))
             largest = value;
     }
     tide_spark(spark, series, (size_t)slots, slots < 72 ? (size_t)slots : 72, tide_wants_unicode());
