@@ -1,8 +1,10 @@
 /* group - see group.h.
  *
- * Histogram samples of all deltas go into one array of (delta, bucket, count) that is radix-sorted
- * once: the sorted runs are at the same time the journal's bytes and the increments of the head,
- * and no delta needs a histogram of its own.
+ * Facts are read in order and folded into deltas that stay in the cache; a subject remembers the
+ * delta it went to last, so most events find theirs without a look-up. Histogram samples of all
+ * deltas go into one array of (delta, bucket, count) that is sorted once: the sorted runs are at
+ * the same time the journal's bytes and the increments of the head, and no delta needs a histogram
+ * of its own.
  */
 #include "group.h"
 
@@ -12,6 +14,7 @@
 #include <string.h>
 
 #include "tidemark/bytes.h"
+#include "tidemark/tier.h"
 
 #define BUCKET_BITS 11
 static_assert(TIDE_HIST_BUCKETS <= 1 << BUCKET_BITS, "a bucket fits its bits");
@@ -46,7 +49,8 @@ void group_fini(struct group *group)
     free(group->sample);
     free(group->sorting);
     free(group->run);
-    free(group->link);
+    free(group->gauges);
+    free(group->fresh);
     free(group->instance);
     free(group->identity);
     tide_record_fini(&group->scratch);
@@ -102,90 +106,153 @@ static struct group_delta *delta_of(struct group *group, uint32_t module, int64_
 
 /* ---- one parcel ---- */
 
-static uint32_t module_of(const struct group_rules *rules, struct modules *modules,
-                          const char *name, uint32_t len)
+static uint32_t module_of(struct group *group, const struct group_rules *rules,
+                          struct modules *modules, struct tide_subject *subject)
 {
-    uint32_t id = modules_find(modules, name, len);
+    const char *name = subject->name;
+    uint32_t len = subject->len, id = subject->module;
 
     if (id)
         return id;
-    if (modules_count(modules) < rules->max_modules)
-        return modules_add(modules, name, len);
-    name = TIDE_OVERFLOW_MODULE;
-    len = sizeof(TIDE_OVERFLOW_MODULE) - 1;
     id = modules_find(modules, name, len);
-    return id ? id : modules_add(modules, name, len);
+    if (!id && modules_count(modules) >= rules->max_modules) {
+        name = TIDE_OVERFLOW_MODULE;
+        len = sizeof(TIDE_OVERFLOW_MODULE) - 1;
+        id = modules_find(modules, name, len);
+    }
+    if (!id)
+        id = modules_add(modules, name, len);
+    group->fresh =
+        room(group->fresh, &group->fresh_capacity, group->freshes + 1, sizeof(*group->fresh));
+    group->fresh[group->freshes++] = subject;
+    subject->module = id;
+    return id;
 }
 
-static void merge_texts(struct group_delta *into, const struct tide_parcel *parcel,
-                        const struct tide_delta *from)
+static uint32_t overflow_module(struct modules *modules)
 {
-    const char *slowest = parcel->text + from->slowest_at, *error = parcel->text + from->error_at;
+    static const char name[] = TIDE_OVERFLOW_MODULE;
+    uint32_t id = modules_find(modules, name, sizeof(name) - 1);
 
-    if (tide_slowest_beats(from->slowest_us, slowest, from->slowest_len, into->slowest_us,
-                           into->slowest, into->slowest_len)) {
-        into->slowest_us = from->slowest_us;
-        into->slowest = slowest;
-        into->slowest_len = from->slowest_len;
+    return id ? id : modules_add(modules, name, sizeof(name) - 1);
+}
+
+/* The delta of a fact; deltas_before: how many there were before its parcel. NULL: its interval is
+ * late. */
+static struct group_delta *delta_of_fact(struct group *group, const struct tide_fact *fact,
+                                         const struct group_rules *rules, struct modules *modules,
+                                         uint32_t deltas_before)
+{
+    struct tide_subject *subject = fact->subject;
+    struct group_delta *delta;
+    int64_t start_s;
+    uint32_t module;
+
+    if (subject->group == group->serial && fact->time_us >= subject->from_us &&
+        fact->time_us < subject->to_us)
+        return &group->delta[subject->delta];
+    start_s = tide_floor_s(fact->time_us / 1000000, rules->interval_s);
+    if ((start_s + rules->interval_s) * 1000000 <= rules->now_us - rules->lateness_s * 1000000)
+        return NULL;
+    module = group->deltas - deltas_before < TIDE_PARCEL_DELTAS
+                 ? module_of(group, rules, modules, subject)
+                 : overflow_module(modules);
+    delta = delta_of(group, module, start_s);
+    delta->late = start_s < rules->sealed_upto_s;
+    if (start_s > group->newest_start_s)
+        group->newest_start_s = start_s;
+    if (module != subject->module)
+        return delta;
+    subject->group = group->serial;
+    subject->delta = (uint32_t)(delta - group->delta);
+    subject->from_us = start_s * 1000000;
+    subject->to_us = subject->from_us + (int64_t)rules->interval_s * 1000000;
+    return delta;
+}
+
+static void fold_gauges(struct group *group, struct group_delta *delta,
+                        const struct tide_fact *fact)
+{
+    uint32_t at;
+
+    for (at = delta->instance_at; at; at = group->gauges[at - 1].next)
+        if (group->gauges[at - 1].of.id == fact->instance)
+            break;
+    if (!at) {
+        group->gauges = room(group->gauges, &group->gauge_capacity, group->gauge_sets + 1,
+                             sizeof(*group->gauges));
+        at = ++group->gauge_sets;
+        group->gauges[at - 1] =
+            (struct group_gauges){.of.id = fact->instance, .next = delta->instance_at};
+        delta->instance_at = at;
     }
-    if (from->error_len &&
-        (into->error_len == 0 || from->error_us > into->error_us ||
-         (from->error_us == into->error_us &&
-          tide_slowest_beats(0, error, from->error_len, 0, into->error, into->error_len)))) {
-        into->error_us = from->error_us;
-        into->error = error;
-        into->error_len = from->error_len;
+    for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++)
+        if (fact->ev.gauges & 1u << gauge)
+            tide_gauge_fold(&group->gauges[at - 1].of.gauge[gauge], fact->time_us,
+                            (uint64_t)fact->ev.gauge[gauge], fact->ev.weight);
+}
+
+/* The newest error's text stays; of two at one moment the larger. */
+static void keep_error(struct group_delta *delta, const struct tide_fact *fact)
+{
+    const struct tide_text *error = &fact->ev.error;
+
+    if (delta->error_len &&
+        (fact->time_us < delta->error_us ||
+         (fact->time_us == delta->error_us &&
+          !tide_slowest_beats(0, error->start, error->len, 0, delta->error, delta->error_len))))
+        return;
+    delta->error_us = fact->time_us;
+    delta->error = error->start;
+    delta->error_len = error->len;
+}
+
+static void fold_sample(struct group *group, struct group_delta *delta, const struct tide_event *ev)
+{
+    uint32_t key =
+        (uint32_t)(delta - group->delta) << BUCKET_BITS | tide_hist_bucket(ev->duration_us);
+
+    group->sample[group->samples++] = (uint64_t)key << 32 | ev->weight;
+    if (ev->correlation.len) {
+        uint64_t us = (uint64_t)(ev->duration_us + 0.5);
+
+        if (tide_slowest_beats(us, ev->correlation.start, ev->correlation.len, delta->slowest_us,
+                               delta->slowest, delta->slowest_len)) {
+            delta->slowest_us = us;
+            delta->slowest = ev->correlation.start;
+            delta->slowest_len = ev->correlation.len;
+        }
     }
 }
 
-/* Merges one delta; returns its place in the group, or UINT32_MAX when all of it is late. */
-static uint32_t merge_delta(struct group *group, const struct tide_parcel *parcel,
-                            const struct tide_delta *from, const struct group_rules *rules,
-                            struct modules *modules)
+static void fold_parcel(struct group *group, const struct tide_parcel *parcel,
+                        const struct group_rules *rules, struct modules *modules)
 {
-    struct group_delta *into;
+    uint32_t before = group->deltas, at = 0;
+    struct tide_fact fact;
 
-    if ((from->start_s + rules->interval_s) * 1000000 <=
-        rules->now_us - rules->lateness_s * 1000000) {
-        group->books.stored -= from->entries;
-        group->books.late += from->entries;
-        return UINT32_MAX;
-    }
-    into = delta_of(group, module_of(rules, modules, tide_delta_name(parcel, from), from->name_len),
-                    from->start_s);
-    into->late = from->start_s < rules->sealed_upto_s;
-    if (from->start_s > group->newest_start_s)
-        group->newest_start_s = from->start_s;
-    tide_tally_merge(&into->tally, &from->tally);
-    merge_texts(into, parcel, from);
-    for (uint32_t at = from->instance; at; at = parcel->instance[at - 1].next) {
-        group->link =
-            room(group->link, &group->link_capacity, group->links + 1, sizeof(*group->link));
-        group->link[group->links++] =
-            (struct group_link){.of = &parcel->instance[at - 1].of, .next = into->instance_at};
-        into->instance_at = group->links;
-        into->instances++;
-    }
-    return (uint32_t)(into - group->delta);
-}
-
-static void merge_parcel(struct group *group, const struct tide_parcel *parcel, uint32_t *place,
-                         const struct group_rules *rules, struct modules *modules)
-{
     tide_ledger_add(&group->books, &parcel->books);
     if (parcel->chunk_len && tide_ledger_chunks_rejected(&parcel->books) == 0)
         group->books.chunks_committed++;
-    for (uint32_t i = 0; i < parcel->deltas; i++)
-        place[i] = merge_delta(group, parcel, &parcel->delta[i], rules, modules);
-    group->sample = room(group->sample, &group->sample_capacity,
-                         group->samples + parcel->samples + 1, sizeof(*group->sample));
-    for (uint32_t i = 0; i < parcel->samples; i++) {
-        const struct tide_sample *sample = &parcel->sample[i];
+    group->sample = room(group->sample, &group->sample_capacity, group->samples + parcel->facts + 1,
+                         sizeof(*group->sample));
+    while (at < parcel->words) {
+        struct group_delta *delta;
 
-        if (place[sample->delta] != UINT32_MAX)
-            group->sample[group->samples++] =
-                (uint64_t)(place[sample->delta] << BUCKET_BITS | sample->bucket) << 32 |
-                sample->count;
+        at = tide_fact_read(parcel, at, &fact);
+        delta = delta_of_fact(group, &fact, rules, modules, before);
+        if (!delta) {
+            group->books.stored--;
+            group->books.late++;
+            continue;
+        }
+        tide_tally_fold(&delta->tally, &fact.ev, fact.time_us);
+        if (fact.ev.has_duration && tide_event_is_operation(&fact.ev))
+            fold_sample(group, delta, &fact.ev);
+        if (fact.ev.gauges)
+            fold_gauges(group, delta, &fact);
+        if (fact.ev.error.len)
+            keep_error(delta, &fact);
     }
 }
 
@@ -259,23 +326,28 @@ static void make_runs(struct group *group)
     }
 }
 
-/* Merges the chained gauges of each delta into ascending instances. */
+/* Puts the chained gauges of each delta side by side, ascending by instance. */
 static void make_instances(struct group *group)
 {
     group->instances = 0;
+    group->instance = room(group->instance, &group->instance_capacity, group->gauge_sets + 1,
+                           sizeof(*group->instance));
     for (uint32_t i = 0; i < group->deltas; i++) {
         struct group_delta *delta = &group->delta[i];
-        uint32_t link = delta->instance_at;
+        uint32_t at = delta->instance_at;
 
         delta->instance_at = group->instances;
-        if (!link)
+        if (!at)
             continue;
+        if (!group->gauges[at - 1].next) { /* nearly always */
+            group->instance[group->instances++] = group->gauges[at - 1].of;
+            delta->instances = 1;
+            continue;
+        }
         tide_record_reset(&group->scratch);
-        for (; link; link = group->link[link - 1].next)
-            tide_record_merge_instance(&group->scratch, group->link[link - 1].of);
+        for (; at; at = group->gauges[at - 1].next)
+            tide_record_merge_instance(&group->scratch, &group->gauges[at - 1].of);
         delta->instances = group->scratch.instances;
-        group->instance = room(group->instance, &group->instance_capacity,
-                               group->instances + delta->instances, sizeof(*group->instance));
         memcpy(group->instance + group->instances, group->scratch.instance,
                delta->instances * sizeof(*group->instance));
         group->instances += delta->instances;
@@ -295,7 +367,9 @@ static void reset(struct group *group, uint32_t modules)
     group->deltas = 0;
     group->samples = 0;
     group->runs = 0;
-    group->links = 0;
+    group->gauge_sets = 0;
+    group->freshes = 0;
+    group->serial++;
     group->instances = 0;
     group->identities = 0;
     group->modules_before = modules;
@@ -316,32 +390,41 @@ static bool is_known(struct group *group, const struct tide_parcel *parcel,
     return false;
 }
 
-void group_build(struct group *group, struct tide_parcel *const *parcel, size_t count,
-                 enum tide_fate *fate, const struct group_rules *rules, struct modules *modules,
-                 struct identity_set *identities)
+size_t group_build(struct group *group, struct tide_parcel *const *parcel, size_t count,
+                   enum tide_fate *fate, const struct group_rules *rules, struct modules *modules,
+                   struct identity_set *identities)
 {
-    uint32_t *place = NULL, place_capacity = 0;
+    uint64_t facts = 0;
+    size_t taken = 0;
 
+    assert(count > 0);
     reset(group, modules_count(modules));
-    for (size_t i = 0; i < count; i++) {
-        if (is_known(group, parcel[i], rules, identities)) {
-            fate[i] = TIDE_FATE_DUPLICATE;
-            group->books.received += parcel[i]->books.received;
-            group->books.duplicate += parcel[i]->books.received;
+    for (; taken < count; taken++) {
+        const struct tide_parcel *next = parcel[taken];
+
+        facts += next->facts;
+        if (taken && (facts > GROUP_FACTS || group->deltas >= GROUP_DELTAS))
+            break;
+        if (is_known(group, next, rules, identities)) {
+            fate[taken] = TIDE_FATE_DUPLICATE;
+            group->books.received += next->books.received;
+            group->books.duplicate += next->books.received;
             group->books.chunks_duplicate++;
-            continue;
+        } else {
+            fate[taken] = TIDE_FATE_COMMITTED;
+            fold_parcel(group, next, rules, modules);
         }
-        fate[i] = TIDE_FATE_COMMITTED;
-        place = room(place, &place_capacity, parcel[i]->deltas + 1, sizeof(*place));
-        merge_parcel(group, parcel[i], place, rules, modules);
     }
-    free(place);
     make_runs(group);
     make_instances(group);
+    return taken;
 }
 
 void group_undo(struct group *group, struct modules *modules, struct identity_set *identities)
 {
     identity_undo(identities, group->identities);
+    for (uint32_t i = 0; i < group->freshes; i++)
+        group->fresh[i]->module = 0;
+    group->freshes = 0;
     modules_truncate(modules, group->modules_before);
 }

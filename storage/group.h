@@ -1,4 +1,4 @@
-/* group - what one commit is about to make true: the parcels' deltas merged per (module, interval),
+/* group - what one commit is about to make true: the parcels' facts folded per (module, interval),
  * the identities that are new, the books. Built before the transaction, merged into the head after
  * it; memory is kept from group to group.
  */
@@ -27,12 +27,13 @@ struct group_delta {
     int64_t error_us;
 };
 
-struct group_link { /* an instance's gauges of one parcel, chained to its delta */
-    const struct tide_instance *of;
-    uint32_t next;
+struct group_gauges { /* of one instance, chained to its delta until group_build is done */
+    struct tide_instance of;
+    uint32_t next; /* 1 + index, 0: last */
 };
 
 struct group {
+    uint64_t serial; /* tells the deltas that subjects remember from those of earlier groups */
     struct group_delta *delta;
     uint32_t deltas, delta_capacity;
     uint32_t *slot; /* (module, interval) -> 1 + index */
@@ -41,17 +42,23 @@ struct group {
     uint32_t samples, sample_capacity, sorting_capacity;
     struct hist_run *run;
     uint32_t runs, run_capacity;
-    struct group_link *link;
-    uint32_t links, link_capacity;
+    struct group_gauges *gauges;
+    uint32_t gauge_sets, gauge_capacity;
     struct tide_instance *instance;
     uint32_t instances, instance_capacity;
     struct tide_record scratch;    /* merges instances */
     struct tide_hash128 *identity; /* the new ones */
     uint32_t identities, identity_capacity;
+    struct tide_subject **fresh; /* subjects that learned their module in this group */
+    uint32_t freshes, fresh_capacity;
     uint32_t modules_before; /* ids above this are new with this group */
     struct tide_ledger books;
     int64_t newest_start_s; /* of its deltas; INT64_MIN without any */
 };
+
+/* A group takes no further parcel past this many deltas, or this many facts. */
+#define GROUP_DELTAS 262144u
+#define GROUP_FACTS  (4u << 20)
 
 struct group_rules {
     int64_t now_us;
@@ -64,12 +71,12 @@ struct group_rules {
 void group_init(struct group *group);
 void group_fini(struct group *group);
 
-/* Empties the group and fills it from the parcels. New identities are added to the set and new
- * modules to the table: the caller takes them back (group_undo) when the commit fails. fate[i] says
- * what parcel i will become. */
-void group_build(struct group *group, struct tide_parcel *const *parcel, size_t count,
-                 enum tide_fate *fate, const struct group_rules *rules, struct modules *modules,
-                 struct identity_set *identities);
+/* Empties the group and fills it from as many of the parcels as it has room for, at least one;
+ * returns how many. New identities are added to the set and new modules to the table: the caller
+ * takes them back (group_undo) when the commit fails. fate[i] says what parcel i will become. */
+size_t group_build(struct group *group, struct tide_parcel *const *parcel, size_t count,
+                   enum tide_fate *fate, const struct group_rules *rules, struct modules *modules,
+                   struct identity_set *identities);
 void group_undo(struct group *group, struct modules *modules, struct identity_set *identities);
 
 static inline struct row_view group_view(const struct group *group, const struct group_delta *delta)

@@ -343,7 +343,8 @@ static void merge_into_head(struct tide_store *store, const struct group *group,
 }
 
 enum tide_rc tide_store_commit(struct tide_store *store, struct tide_parcel *const *parcel,
-                               size_t count, int64_t now_us, struct tide_err *err)
+                               size_t count, int64_t now_us, size_t *ret_taken,
+                               struct tide_err *err)
 {
     struct group *group = &store->group;
     struct store_state state = store->state;
@@ -361,7 +362,8 @@ enum tide_rc tide_store_commit(struct tide_store *store, struct tide_parcel *con
             abort();
         store->fate_capacity = count;
     }
-    group_build(group, parcel, count, store->fate, &rules, store->modules, store->identities);
+    count =
+        group_build(group, parcel, count, store->fate, &rules, store->modules, store->identities);
     state.commit_seq++;
     tide_ledger_add(&state.ledger, &group->books);
     assert(tide_ledger_balanced(&state.ledger));
@@ -378,6 +380,7 @@ enum tide_rc tide_store_commit(struct tide_store *store, struct tide_parcel *con
     atomic_store(&store->identity_count, identity_count(store->identities));
     for (size_t i = 0; i < count; i++)
         parcel[i]->fate = store->fate[i];
+    *ret_taken = count;
     return TIDE_OK;
 }
 

@@ -79,7 +79,8 @@ void tide_record_fold(struct tide_record *record, const struct tide_event *ev, i
                       uint64_t instance_id);
 void tide_record_merge(struct tide_record *into, const struct tide_record *from);
 void tide_record_gather(struct tide_record *into, const struct tide_record *from);
-void tide_record_gather_gauges(struct tide_record *into, const struct tide_record *from); /* its gauges only */
+void tide_record_gather_gauges(struct tide_record *into,
+                               const struct tide_record *from); /* its gauges only */
 void tide_record_merge_instance(struct tide_record *into, const struct tide_instance *from);
 void tide_record_merge_slowest(struct tide_record *into, uint64_t us, const char *id, uint32_t len);
 bool tide_record_equal(const struct tide_record *a, const struct tide_record *b);

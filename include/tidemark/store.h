@@ -53,11 +53,13 @@ uint64_t tide_store_identity_seed(const struct tide_store *store);
 
 /* ---- write side: the committer's thread only ---- */
 
-/* One group in one synced transaction. On TIDE_OK every parcel's fate is set and the effect is
+/* One group in one synced transaction: as many of the parcels, oldest first, as one transaction
+ * takes, at least one; *ret_taken says how many. On TIDE_OK their fates are set and the effect is
  * visible to snapshots opened from now on. On failure nothing happened (or, TIDE_IN_DOUBT, nobody
  * knows): fates are open, call again with the same parcels. now_us: wall clock. */
 enum tide_rc tide_store_commit(struct tide_store *store, struct tide_parcel *const *parcel,
-                               size_t count, int64_t now_us, struct tide_err *err);
+                               size_t count, int64_t now_us, size_t *ret_taken,
+                               struct tide_err *err);
 
 /* Unix microseconds at which the next interval wants sealing; INT64_MAX when none is open. */
 int64_t tide_store_next_seal_us(const struct tide_store *store);

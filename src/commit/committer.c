@@ -1,9 +1,9 @@
 /* committer - the one writing thread. See the door for its rhythm.
  *
- * A turn: take every waiting parcel (up to GROUP_DELTAS), commit them, send them home; seal what is
- * due; a slice of upkeep. A failed commit keeps its group and is tried again with growing pauses;
- * meanwhile `stalled` tells the shards to stop reading, so what cannot be written is not read
- * either. Nobody is acked for a group that is not on disk.
+ * A turn: take every waiting parcel, commit them (as many as one transaction takes), send them
+ * home; seal what is due; a slice of upkeep. A failed commit keeps its group and is tried again
+ * with growing pauses; meanwhile `stalled` tells the shards to stop reading, so what cannot be
+ * written is not read either. Nobody is acked for a group that is not on disk.
  */
 #include "tidemark/commit.h"
 
@@ -18,8 +18,7 @@
 #include "tidemark/log.h"
 #include "tidemark/mailbox.h"
 
-#define GROUP_DELTAS   262144 /* a group takes no further parcel past this many deltas */
-#define WAIT_MAX_MS    1000   /* a stepped clock is noticed at the latest after this */
+#define WAIT_MAX_MS    1000 /* a stepped clock is noticed at the latest after this */
 #define RETRY_FIRST_MS 50
 #define RETRY_LAST_MS  2000
 #define UPKEEP_IDLE_US 1000000
@@ -38,19 +37,6 @@ struct tide_commit {
 };
 
 /* ---- one group ---- */
-
-static size_t group_size(const struct tide_commit *commit)
-{
-    size_t count = 0, deltas = 0;
-
-    while (count < commit->count) {
-        deltas += commit->waiting[commit->first + count]->deltas;
-        if (count && deltas > GROUP_DELTAS)
-            break;
-        count++;
-    }
-    return count;
-}
 
 /* Sends the oldest `count` parcels home, neighbours of one home together. */
 static void send_home(struct tide_commit *commit, size_t count)
@@ -114,18 +100,18 @@ static void report(const char *what, const struct tide_err *err)
 /* Commits one group; false: it failed and is still waiting. */
 static bool commit_group(struct tide_commit *commit)
 {
-    size_t count = group_size(commit);
+    size_t taken;
     struct tide_err err = {""};
     int64_t begin_us = tide_clock_mono_us();
 
-    if (tide_store_commit(commit->store, commit->waiting + commit->first, count,
-                          tide_clock_wall_us(), &err)) {
+    if (tide_store_commit(commit->store, commit->waiting + commit->first, commit->count,
+                          tide_clock_wall_us(), &taken, &err)) {
         report("commit", &err);
         return false;
     }
     tide_count(TIDE_COUNT_COMMITS, 1);
     tide_timing_add(&tide_commit_timing, (uint64_t)(tide_clock_mono_us() - begin_us));
-    send_home(commit, count);
+    send_home(commit, taken);
     return true;
 }
 

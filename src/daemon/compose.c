@@ -51,6 +51,7 @@ static struct tide_ingest_cfg ingest_cfg(const struct tide_config *config,
     struct tide_ingest_cfg cfg = {
         .threads = (unsigned)config->ingest_threads,
         .parcels = TIDE_INGEST_PARCELS,
+        .max_names = 2 * (uint32_t)config->max_modules + 1024, /* junk beside them */
         .max_frame_bytes = (size_t)config->max_frame_bytes,
         .max_unpacked_bytes = (size_t)config->max_unpacked_bytes,
         .rules =
@@ -63,7 +64,6 @@ static struct tide_ingest_cfg ingest_cfg(const struct tide_config *config,
         .identity_seed = tide_store_identity_seed(store),
     };
 
-    tide_random(&cfg.rules.name_seed, sizeof(cfg.rules.name_seed));
     _Static_assert(sizeof(cfg.address) >= sizeof(config->forward), "a checked address fits");
     strcpy(cfg.address, config->forward);
     return cfg;

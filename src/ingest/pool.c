@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum tide_rc tide_pool_init(struct tide_pool *pool, unsigned capacity)
+enum tide_rc tide_pool_init(struct tide_pool *pool, unsigned capacity, uint32_t max_names)
 {
     memset(pool, 0, sizeof(*pool));
     pool->parcel = calloc(capacity, sizeof(*pool->parcel));
@@ -17,6 +17,7 @@ enum tide_rc tide_pool_init(struct tide_pool *pool, unsigned capacity)
         tide_pool_fini(pool);
         return TIDE_NO_MEMORY;
     }
+    pool->names = tide_names_new(max_names);
     pool->capacity = capacity;
     return TIDE_OK;
 }
@@ -26,6 +27,7 @@ void tide_pool_fini(struct tide_pool *pool)
     assert(pool->in_flight == 0);
     for (unsigned i = 0; i < pool->ready; i++)
         tide_parcel_fini(&pool->parcel[i]);
+    tide_names_free(pool->names);
     free(pool->parcel);
     free(pool->posted_bytes);
     memset(pool, 0, sizeof(*pool));
@@ -40,7 +42,7 @@ struct tide_parcel *tide_pool_take(struct tide_pool *pool)
         pool->idle_bytes -= tide_parcel_memory(parcel);
     } else if (pool->ready < pool->capacity) {
         parcel = &pool->parcel[pool->ready++];
-        tide_parcel_init(parcel);
+        tide_parcel_init(parcel, pool->names);
     } else {
         return NULL;
     }
@@ -58,7 +60,6 @@ void tide_pool_put(struct tide_pool *pool, struct tide_parcel **parcel)
     tide_parcel_reset(back);
     if (pool->idle_bytes + tide_parcel_memory(back) > TIDE_POOL_IDLE_BYTES) {
         tide_parcel_fini(back);
-        tide_parcel_init(back);
     }
     pool->idle_bytes += tide_parcel_memory(back);
     back->next = pool->idle;

@@ -13,6 +13,7 @@
 
 struct tide_pool {
     struct tide_parcel *parcel; /* [capacity]; those from `ready` on are untouched memory */
+    struct tide_names *names;   /* what the facts of all of them refer to */
     size_t *posted_bytes;       /* [capacity]: memory of each parcel in flight */
     unsigned capacity;
     unsigned ready;
@@ -23,7 +24,7 @@ struct tide_pool {
     size_t idle_bytes;        /* kept by those */
 };
 
-enum tide_rc tide_pool_init(struct tide_pool *pool, unsigned capacity);
+enum tide_rc tide_pool_init(struct tide_pool *pool, unsigned capacity, uint32_t max_names);
 
 /* Nothing may be in flight. */
 void tide_pool_fini(struct tide_pool *pool);

@@ -80,9 +80,7 @@ void tide_shard_strike(struct tide_shard *shard, struct tide_conn *conn)
 
 static bool loose_is_full(const struct tide_parcel *loose)
 {
-    /* Half, so that what one request brings finds room. */
-    return loose->deltas >= TIDE_PARCEL_DELTAS / 2 || tide_parcel_full(loose) ||
-           tide_parcel_memory(loose) >= TIDE_LOOSE_BYTES;
+    return tide_parcel_memory(loose) >= TIDE_LOOSE_BYTES;
 }
 
 bool tide_shard_may_fold(const struct tide_shard *shard)
@@ -323,7 +321,8 @@ enum tide_rc tide_shard_open(struct tide_shard *shard, unsigned index,
     TAILQ_INIT(&shard->memory_line);
     TAILQ_INIT(&shard->ending);
 
-    if ((rc = tide_pool_init(&shard->pool, cfg->parcels)) ||
+    if ((rc = tide_pool_init(&shard->pool, cfg->parcels,
+                             cfg->max_names ? cfg->max_names : 100000)) ||
         (rc = tide_mailbox_new(cfg->parcels, &shard->home, err)) ||
         (rc = tide_mailbox_new(TIDE_ARRIVALS_MAX, &shard->arrivals, err)))
         return rc;

@@ -102,7 +102,6 @@ static void open_store(struct world *world)
         (struct tide_fold_rules){.interval_s = INTERVAL_S,
                                  .lateness_s = world->cfg.lateness_s,
                                  .future_s = 60,
-                                 .name_seed = tide_test_random(&world->seed),
                                  .instance_seed = tide_store_instance_seed(world->store)};
 }
 
@@ -144,6 +143,7 @@ static void commit_some(struct world *world)
     static struct tide_parcel parcel[4];
     struct tide_parcel *waiting[4];
     bool again[4];
+    size_t taken;
     size_t count = (size_t)tide_any_between(&world->seed, 1, 4);
     struct tide_err err = {""};
 
@@ -155,7 +155,7 @@ static void commit_some(struct world *world)
 
         assert_true(world->chunks < sizeof(world->sent) / sizeof(world->sent[0]));
         waiting[i] = &parcel[i];
-        tide_parcel_init(&parcel[i]);
+        tide_parcel_init(&parcel[i], NULL);
         if (!resend) {
             sent->seed = tide_test_random(&world->seed);
             sent->arrival_us = world->now_us;
@@ -176,8 +176,9 @@ static void commit_some(struct world *world)
         }
         again[i] = resend;
     }
-    if (tide_store_commit(world->store, waiting, count, world->now_us, &err))
+    if (tide_store_commit(world->store, waiting, count, world->now_us, &taken, &err))
         fail_msg("commit: %s", err.text);
+    assert_int_equal(taken, count);
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(parcel[i].fate, again[i] ? TIDE_FATE_DUPLICATE : TIDE_FATE_COMMITTED);
         tide_parcel_fini(&parcel[i]);

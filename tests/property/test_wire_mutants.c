@@ -190,7 +190,7 @@ int main(void)
     parcel = calloc(1, sizeof(*parcel));
     if (!parcel)
         abort();
-    tide_parcel_init(parcel);
+    tide_parcel_init(parcel, NULL);
     tide_guard_init(&guard, 1 << 16);
     failed = cmocka_run_group_tests(tests, NULL, NULL);
     tide_guard_fini(&guard);

@@ -218,7 +218,6 @@ static void serve(struct tide_ingest_cfg cfg)
     cfg.rules = (struct tide_fold_rules){.interval_s = 30,
                                          .lateness_s = 1u << 31,
                                          .future_s = 60,
-                                         .name_seed = 1,
                                          .instance_seed = 2};
     cfg.identity_seed = 3;
     if (tide_ingest_start(&cfg, NULL, &ingest, &err) != TIDE_OK)

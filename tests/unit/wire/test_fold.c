@@ -234,7 +234,7 @@ static void unreadable_chunk_is_booked_once(void **state)
         fold(tide_pack("%s", row[i].json));
         assert_int_equal(parcel->books.received, 1);
         assert_int_equal(parcel->books.stored, 1);
-        assert_int_equal(parcel->deltas, 1);
+        assert_int_equal(parcel->facts, 1);
         assert_int_equal(parcel->books.chunks_rejected[row[i].reason], 1);
         assert_int_equal(tide_ledger_chunks_rejected(&parcel->books), 1);
         assert_false(tide_parcel_empty(parcel));
@@ -389,7 +389,7 @@ int main(void)
     parcel = calloc(1, sizeof(*parcel));
     if (!parcel)
         abort();
-    tide_parcel_init(parcel);
+    tide_parcel_init(parcel, NULL);
     tide_guard_init(&guard, 1 << 20);
     failed = cmocka_run_group_tests(tests, NULL, NULL);
     tide_guard_fini(&guard);

@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "folded.h"
 #include "pack.h"
 
 static void ack_echoes_the_chunk_byte_for_byte(void **state)
@@ -40,7 +41,7 @@ static void written_request_reads_back(void **state)
     struct tide_pack chunk = tide_pack("'chunk-0001'");
 
     (void)state;
-    tide_parcel_init(parcel);
+    tide_parcel_init(parcel, NULL);
     for (int round = 0; round < 3; round++) { /* a finished writer is empty and usable */
         struct tide_frame_scan scan;
         struct tide_request request;
@@ -67,13 +68,16 @@ static void written_request_reads_back(void **state)
             assert_int_equal(request.chunk_len, chunk.len);
             assert_memory_equal(request.chunk, chunk.data, chunk.len);
         }
+        struct tide_folded folded;
+
         tide_parcel_reset(parcel);
         tide_request_fold(&request, &context, parcel);
         assert_int_equal(parcel->books.stored, 100);
-        assert_int_equal(parcel->deltas, 1);
-        assert_int_equal(parcel->delta[0].tally.first_us, 1700000000123456);
-        assert_int_equal(parcel->delta[0].tally.last_us, 1700000000123456 + 99);
-        assert_int_equal(parcel->delta[0].tally.sum_us, 250000);
+        assert_int_equal(tide_test_fold(parcel, rules.interval_s, &folded, 1), 1);
+        assert_int_equal(folded.record.tally.first_us, 1700000000123456);
+        assert_int_equal(folded.record.tally.last_us, 1700000000123456 + 99);
+        assert_int_equal(folded.record.tally.sum_us, 250000);
+        tide_folded_free(&folded, 1);
     }
     tide_parcel_fini(parcel);
     free(parcel);

@@ -1,0 +1,96 @@
+/* names - see the door. Open addressing by a seeded hash; a slot keeps the hash's upper half beside
+ * the pointer, so that a probe seldom touches a subject that is not the one.
+ */
+#include "tidemark/names.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tidemark/event.h"
+#include "tidemark/hash.h"
+#include "memory.h"
+
+struct slot {
+    struct tide_subject *subject; /* NULL: free */
+    uint64_t hash;
+};
+
+struct tide_names {
+    uint64_t seed;
+    uint32_t count, max;
+    uint32_t slots; /* a power of two, at least twice the count */
+    struct slot *slot;
+    size_t memory;
+};
+
+struct tide_names *tide_names_new(uint32_t max)
+{
+    struct tide_names *names = tide_must_realloc(NULL, sizeof(*names));
+
+    *names = (struct tide_names){.max = max, .slots = 64};
+    tide_random(&names->seed, sizeof(names->seed));
+    names->slot = tide_must_realloc(NULL, names->slots * sizeof(*names->slot));
+    memset(names->slot, 0, names->slots * sizeof(*names->slot));
+    return names;
+}
+
+void tide_names_free(struct tide_names *names)
+{
+    if (!names)
+        return;
+    for (uint32_t i = 0; i < names->slots; i++)
+        free(names->slot[i].subject);
+    free(names->slot);
+    free(names);
+}
+
+size_t tide_names_memory(const struct tide_names *names)
+{
+    return sizeof(*names) + names->slots * sizeof(*names->slot) + names->memory;
+}
+
+static void grow(struct tide_names *names)
+{
+    uint32_t slots = names->slots * 2;
+    struct slot *slot = tide_must_realloc(NULL, slots * sizeof(*slot));
+
+    memset(slot, 0, slots * sizeof(*slot));
+    for (uint32_t i = 0; i < names->slots; i++) {
+        uint32_t at = (uint32_t)names->slot[i].hash & (slots - 1);
+
+        if (!names->slot[i].subject)
+            continue;
+        while (slot[at].subject)
+            at = (at + 1) & (slots - 1);
+        slot[at] = names->slot[i];
+    }
+    free(names->slot);
+    names->slot = slot;
+    names->slots = slots;
+}
+
+struct tide_subject *tide_names_get(struct tide_names *names, const char *name, uint32_t len)
+{
+    static const char overflow[] = TIDE_OVERFLOW_MODULE;
+    uint64_t hash = tide_hash64(names->seed, name, len);
+    uint32_t at = (uint32_t)hash & (names->slots - 1);
+    struct tide_subject *subject;
+
+    assert(len > 0 && len <= TIDE_MODULE_NAME_MAX);
+    for (; (subject = names->slot[at].subject); at = (at + 1) & (names->slots - 1))
+        if (names->slot[at].hash == hash && subject->len == len &&
+            memcmp(subject->name, name, len) == 0)
+            return subject;
+    if (names->count >= names->max &&
+        (len != sizeof(overflow) - 1 || memcmp(name, overflow, len) != 0))
+        return tide_names_get(names, overflow, sizeof(overflow) - 1);
+    subject = tide_must_realloc(NULL, sizeof(*subject) + len);
+    *subject = (struct tide_subject){.hash = hash, .len = len};
+    memcpy(subject->name, name, len);
+    names->slot[at] = (struct slot){subject, hash};
+    names->memory += sizeof(*subject) + len;
+    if (++names->count * 2 > names->slots)
+        grow(names);
+    return subject;
+}
