@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "ask.h"
@@ -21,6 +22,8 @@
 
 #define WINDOW          60      /* seconds of events kept while nobody takes them */
 #define CATCH_UP_US     5000000 /* after a stall no more than this is made up for */
+#define HEAD_LINES      3       /* two of words, one of column heads */
+#define SCREEN_COLUMNS  84      /* the widest line in ordinary weather */
 #define GOODBYE_MS      5000
 #define ASK_MS          2000
 #define CHUNK_BYTES_MAX (4 * 1024 * 1024) /* more in one second goes out as several chunks */
@@ -273,6 +276,19 @@ static void say_goodbye(struct demo *demo)
         tide_say("demo: %" PRIu64 " events left out while nobody took them", demo->left_out);
 }
 
+/* A terminal that holds the whole table: drawing over a longer or wider one would leave its upper
+ * part standing. */
+static bool screen_fits(const struct demo *demo)
+{
+    struct winsize size = {.ws_row = 0};
+
+    if (!isatty(STDOUT_FILENO))
+        return false;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0)
+        return true; /* it does not say */
+    return size.ws_row > tide_fleet_size(demo->fleet) + HEAD_LINES && size.ws_col >= SCREEN_COLUMNS;
+}
+
 static int run(const struct tide_args *args)
 {
     struct tide_sender_cfg cfg = {.address = tide_args_text(args, "forward"),
@@ -285,7 +301,7 @@ static int run(const struct tide_args *args)
     struct tide_err err = {""};
     enum tide_rc rc;
 
-    demo.live = isatty(STDOUT_FILENO) && !tide_args_flag(args, "json");
+    demo.live = !tide_args_flag(args, "json") && screen_fits(&demo);
     cfg.quiet = demo.live; /* the table says it */
     if (!tide_args_given(args, "seed"))
         tide_random(&seed, sizeof seed);

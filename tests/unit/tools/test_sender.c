@@ -171,9 +171,7 @@ static void a_mute_server_is_given_up(void **state)
 static void nonsense_is_not_taken_for_an_ack(void **state)
 {
     static const char *const answers[] = {"HTTP/1.1 400 Bad Request\r\n\r\n", "\x81\xa3nak\xa1x",
-                                          "\xc1", "\x92\xa4HELO\x80",
-                                          "\x81\xa3"
-                                          "ack\x2a"};
+                                          "\xc1", "\x92\xa4HELO\x80", "\x81\xa3\x61\x63k\x2a"};
 
     (void)state;
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {

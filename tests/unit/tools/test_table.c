@@ -26,9 +26,7 @@ static char *printed(const struct tide_table *table, bool colour)
 
 static void columns_align_whatever_the_script(void **state)
 {
-    static const char *const names[] = {"auth",
-                                        "zahlungs\xc3\xbc"
-                                        "bersicht",
+    static const char *const names[] = {"auth", "zahlungs\xc3\xbc\x62\x65rsicht",
                                         "\xe6\x94\xaf\xe6\x89\x95", /* two wide characters */
                                         "cafe\xcc\x81" /* e and a combining acute */};
     static const size_t widths[] = {4, 17, 4, 4};
