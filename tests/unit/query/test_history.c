@@ -135,6 +135,24 @@ static void a_step_that_has_not_ended_is_incomplete(void **state)
     tide_history_view_fini(&view);
 }
 
+/* Its end and grace have passed, but the committer has not come to it: more may still be booked. */
+static void an_interval_that_is_not_sealed_yet_is_incomplete(void **state)
+{
+    struct tide_history_ask ask = ask_of("m", OPEN_S - 300, OPEN_S, 30);
+    struct tide_history_view view;
+
+    (void)state;
+    FAKE.sealed_upto_s = OPEN_S - 60;
+    fake_responses("m", (OPEN_S - 60) * US, 1, 0, 1000);
+    fake_responses("m", (OPEN_S - 90) * US, 1, 0, 1000);
+    view = history(&ask);
+    assert_int_equal(view.points, 2);
+    assert_false(view.point[0].complete);
+    assert_true(view.point[1].complete);
+    assert_false(view.closed);
+    tide_history_view_fini(&view);
+}
+
 static void default_step_is_the_finest_tier_within_the_limit(void **state)
 {
     static const struct {
@@ -281,6 +299,7 @@ int main(void)
         CASE(a_point_merges_its_intervals_and_the_fleet_its_modules),
         CASE(a_point_with_an_open_interval_is_incomplete),
         CASE(a_step_that_has_not_ended_is_incomplete),
+        CASE(an_interval_that_is_not_sealed_yet_is_incomplete),
         CASE(default_step_is_the_finest_tier_within_the_limit),
         CASE(tier_is_the_coarsest_that_divides_the_step),
         CASE(pages_cover_every_point_exactly_once),
