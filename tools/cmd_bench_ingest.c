@@ -157,8 +157,8 @@ static void report_text(const struct bench *bench, bool agree, const char *diffe
            "; %" PRIu32 " connections, window %" PRIu32 ", %" PRIu32 " modules, seed %" PRIu64 "\n",
            result->events, (double)result->bytes / events, result->chunks, bench->load.per_chunk,
            bench->load.connections, bench->load.window, bench->load.modules, bench->load.seed);
-    printf("wall         %.3f s, %s, %s/s\n", result->seconds,
-           tide_human_rate(a, events / result->seconds),
+    printf("wall         %.3f s, %s events/s, %s/s\n", result->seconds,
+           tide_human_count(a, events / result->seconds),
            tide_human_bytes(b, (double)result->bytes / result->seconds));
     if (bench->has_cpu) {
         printf("server CPU   %.1f ns/event (%s):", cpu_ns_per_event(bench), bench->cpu[1].source);
