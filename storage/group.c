@@ -16,7 +16,9 @@
 #include "tidemark/bytes.h"
 #include "tidemark/tier.h"
 
-#define BUCKET_BITS 11
+#define BUCKET_BITS     11
+#define OVERFLOW_DELTAS 1024u /* intervals of __overflow__ that one chunk may open besides */
+#define CHAIN_MAX       (2 * TIDE_INSTANCES_MAX) /* instances of a delta before they are merged */
 static_assert(TIDE_HIST_BUCKETS <= 1 << BUCKET_BITS, "a bucket fits its bits");
 
 static void *room(void *held, uint32_t *capacity, uint32_t need, size_t size)
@@ -79,9 +81,10 @@ static void place_all(struct group *group)
     }
 }
 
-static struct group_delta *delta_of(struct group *group, uint32_t module, int64_t start_s)
+/* The delta of (module, interval), or NULL. *ret_slot: where it would go. */
+static struct group_delta *find_delta(struct group *group, uint32_t module, int64_t start_s,
+                                      uint32_t *ret_slot)
 {
-    struct group_delta *delta;
     uint32_t at;
 
     if (group->slots < 2 * (group->deltas + 1)) {
@@ -89,18 +92,30 @@ static struct group_delta *delta_of(struct group *group, uint32_t module, int64_
                            sizeof(*group->slot));
         place_all(group);
     }
-    at = slot_hash(module, start_s) & (group->slots - 1);
-    while (group->slot[at]) {
-        delta = &group->delta[group->slot[at] - 1];
+    for (at = slot_hash(module, start_s) & (group->slots - 1); group->slot[at];
+         at = (at + 1) & (group->slots - 1)) {
+        struct group_delta *delta = &group->delta[group->slot[at] - 1];
+
         if (delta->module == module && delta->start_s == start_s)
             return delta;
-        at = (at + 1) & (group->slots - 1);
     }
+    *ret_slot = at;
+    return NULL;
+}
+
+static struct group_delta *add_delta(struct group *group, uint32_t module, int64_t start_s,
+                                     uint32_t slot, const struct group_rules *rules)
+{
+    struct group_delta *delta;
+
     group->delta = room(group->delta, &group->delta_capacity, group->deltas + 1, sizeof(*delta));
     delta = &group->delta[group->deltas++];
-    group->slot[at] = group->deltas;
-    *delta = (struct group_delta){.module = module, .start_s = start_s};
+    group->slot[slot] = group->deltas;
+    *delta = (struct group_delta){
+        .module = module, .start_s = start_s, .late = start_s < rules->sealed_upto_s};
     tide_tally_init(&delta->tally);
+    if (start_s > group->newest_start_s)
+        group->newest_start_s = start_s;
     return delta;
 }
 
@@ -129,12 +144,25 @@ static uint32_t module_of(struct group *group, const struct group_rules *rules,
     return id;
 }
 
-static uint32_t overflow_module(struct modules *modules)
+/* Where the events of a chunk go that has opened too many module-intervals: __overflow__ in their
+ * interval; when even those are too many, the newest of them. */
+static struct group_delta *overflow_delta(struct group *group, const struct group_rules *rules,
+                                          struct modules *modules, int64_t start_s,
+                                          uint32_t deltas_before)
 {
     static const char name[] = TIDE_OVERFLOW_MODULE;
-    uint32_t id = modules_find(modules, name, sizeof(name) - 1);
+    uint32_t module = modules_find(modules, name, sizeof(name) - 1), slot;
+    struct group_delta *delta;
 
-    return id ? id : modules_add(modules, name, sizeof(name) - 1);
+    if (!module)
+        module = modules_add(modules, name, sizeof(name) - 1);
+    delta = find_delta(group, module, start_s, &slot);
+    if (!delta && group->deltas - deltas_before >= TIDE_PARCEL_DELTAS + OVERFLOW_DELTAS)
+        delta = &group->delta[group->overflow];
+    if (!delta)
+        delta = add_delta(group, module, start_s, slot, rules);
+    group->overflow = (uint32_t)(delta - group->delta);
+    return delta;
 }
 
 /* The delta of a fact; deltas_before: how many there were before its parcel. NULL: its interval is
@@ -145,8 +173,8 @@ static struct group_delta *delta_of_fact(struct group *group, const struct tide_
 {
     struct tide_subject *subject = fact->subject;
     struct group_delta *delta;
+    uint32_t module, slot;
     int64_t start_s;
-    uint32_t module;
 
     if (subject->group == group->serial && fact->time_us >= subject->from_us &&
         fact->time_us < subject->to_us)
@@ -154,20 +182,54 @@ static struct group_delta *delta_of_fact(struct group *group, const struct tide_
     start_s = tide_floor_s(fact->time_us / 1000000, rules->interval_s);
     if ((start_s + rules->interval_s) * 1000000 <= rules->now_us - rules->lateness_s * 1000000)
         return NULL;
-    module = group->deltas - deltas_before < TIDE_PARCEL_DELTAS
-                 ? module_of(group, rules, modules, subject)
-                 : overflow_module(modules);
-    delta = delta_of(group, module, start_s);
-    delta->late = start_s < rules->sealed_upto_s;
-    if (start_s > group->newest_start_s)
-        group->newest_start_s = start_s;
-    if (module != subject->module)
-        return delta;
+    module = module_of(group, rules, modules, subject);
+    delta = find_delta(group, module, start_s, &slot);
+    if (!delta) {
+        if (group->deltas - deltas_before >= TIDE_PARCEL_DELTAS)
+            return overflow_delta(group, rules, modules, start_s, deltas_before);
+        delta = add_delta(group, module, start_s, slot, rules);
+    }
     subject->group = group->serial;
     subject->delta = (uint32_t)(delta - group->delta);
     subject->from_us = start_s * 1000000;
     subject->to_us = subject->from_us + (int64_t)rules->interval_s * 1000000;
     return delta;
+}
+
+static uint32_t take_gauges(struct group *group)
+{
+    uint32_t at = group->gauges_free;
+
+    if (at) {
+        group->gauges_free = group->gauges[at - 1].next;
+        return at;
+    }
+    group->gauges =
+        room(group->gauges, &group->gauge_capacity, group->gauge_sets + 1, sizeof(*group->gauges));
+    return ++group->gauge_sets;
+}
+
+/* Merges a chain that grew long down to the instances a record keeps, so that a chunk of a million
+ * instance ids is neither slow nor large. */
+static void shorten_chain(struct group *group, struct group_delta *delta)
+{
+    uint32_t at = delta->instance_at, next;
+
+    tide_record_reset(&group->scratch);
+    for (; at; at = next) {
+        next = group->gauges[at - 1].next;
+        tide_record_merge_instance(&group->scratch, &group->gauges[at - 1].of);
+        group->gauges[at - 1].next = group->gauges_free;
+        group->gauges_free = at;
+    }
+    delta->instance_at = 0;
+    delta->instances = group->scratch.instances;
+    for (uint32_t i = 0; i < delta->instances; i++) {
+        at = take_gauges(group);
+        group->gauges[at - 1] =
+            (struct group_gauges){.of = group->scratch.instance[i], .next = delta->instance_at};
+        delta->instance_at = at;
+    }
 }
 
 static void fold_gauges(struct group *group, struct group_delta *delta,
@@ -179,12 +241,13 @@ static void fold_gauges(struct group *group, struct group_delta *delta,
         if (group->gauges[at - 1].of.id == fact->instance)
             break;
     if (!at) {
-        group->gauges = room(group->gauges, &group->gauge_capacity, group->gauge_sets + 1,
-                             sizeof(*group->gauges));
-        at = ++group->gauge_sets;
+        if (delta->instances >= CHAIN_MAX)
+            shorten_chain(group, delta);
+        at = take_gauges(group);
         group->gauges[at - 1] =
             (struct group_gauges){.of.id = fact->instance, .next = delta->instance_at};
         delta->instance_at = at;
+        delta->instances++;
     }
     for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++)
         if (fact->ev.gauges & 1u << gauge)
@@ -337,6 +400,7 @@ static void make_instances(struct group *group)
         uint32_t at = delta->instance_at;
 
         delta->instance_at = group->instances;
+        delta->instances = 0;
         if (!at)
             continue;
         if (!group->gauges[at - 1].next) { /* nearly always */
@@ -368,6 +432,7 @@ static void reset(struct group *group, uint32_t modules)
     group->samples = 0;
     group->runs = 0;
     group->gauge_sets = 0;
+    group->gauges_free = 0;
     group->freshes = 0;
     group->serial++;
     group->instances = 0;

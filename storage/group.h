@@ -17,8 +17,9 @@ struct group_delta {
     bool late; /* its interval was sealed before: a correction */
     int64_t start_s;
     struct tide_tally tally;
-    uint32_t run_at, runs;           /* into group.run */
-    uint32_t instance_at, instances; /* into group.instance, after group_finish; a chain before */
+    uint32_t run_at, runs; /* into group.run */
+    uint32_t instance_at,
+        instances; /* into group.instance; a chain of gauges and its length before */
     uint64_t slowest_us;
     const char *slowest; /* into a parcel */
     uint32_t slowest_len;
@@ -36,7 +37,8 @@ struct group {
     uint64_t serial; /* tells the deltas that subjects remember from those of earlier groups */
     struct group_delta *delta;
     uint32_t deltas, delta_capacity;
-    uint32_t *slot; /* (module, interval) -> 1 + index */
+    uint32_t overflow; /* the newest delta of __overflow__ */
+    uint32_t *slot;    /* (module, interval) -> 1 + index */
     uint32_t slots;
     uint64_t *sample, *sorting; /* delta << 11 | bucket in the high half, count in the low */
     uint32_t samples, sample_capacity, sorting_capacity;
@@ -44,6 +46,7 @@ struct group {
     uint32_t runs, run_capacity;
     struct group_gauges *gauges;
     uint32_t gauge_sets, gauge_capacity;
+    uint32_t gauges_free; /* chain of sets that are used no more */
     struct tide_instance *instance;
     uint32_t instances, instance_capacity;
     struct tide_record scratch;    /* merges instances */
@@ -57,7 +60,7 @@ struct group {
 };
 
 /* A group takes no further parcel past this many deltas, or this many facts. */
-#define GROUP_DELTAS 262144u
+#define GROUP_DELTAS 262144u /* and one chunk's: an index has 20 bits */
 #define GROUP_FACTS  (4u << 20)
 
 struct group_rules {

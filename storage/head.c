@@ -232,9 +232,9 @@ void head_begin(struct head *head)
         pthread_mutex_unlock(&head->lock);
         return;
     }
-    pthread_mutex_unlock(&head->lock);
     draft = must(malloc(sizeof(*draft)));
-    *draft = *head->current;
+    *draft = *head->current; /* under the lock: readers count their pins in it */
+    pthread_mutex_unlock(&head->lock);
     draft->next = NULL;
     draft->pins = 0;
     draft->number++;

@@ -85,6 +85,17 @@ static enum tide_rc each(struct tide_store *store, MDB_txn *txn, enum table tabl
 
 /* ---- modules ---- */
 
+/* The name behind a damaged value is lost; its id, and with it its history, is not. */
+static void name_lost_modules(struct tide_store *store, uint32_t upto)
+{
+    while (modules_count(store->modules) < upto) {
+        char name[32];
+        int len = snprintf(name, sizeof(name), "__damaged_%u__", modules_count(store->modules) + 1);
+
+        modules_add(store->modules, name, (size_t)len);
+    }
+}
+
 static enum tide_rc take_module(struct tide_store *store, const MDB_val *key,
                                 const struct blob *blob, uint32_t parts, void *arg,
                                 struct tide_err *err)
@@ -103,13 +114,7 @@ static enum tide_rc take_module(struct tide_store *store, const MDB_val *key,
                      (int)totals.name_len, totals.name);
         return TIDE_IO;
     }
-    /* The name behind a damaged value is lost, its id and its history are not. */
-    while (modules_count(store->modules) + 1 < id) {
-        char name[32];
-        int len = snprintf(name, sizeof(name), "__damaged_%u__", modules_count(store->modules) + 1);
-
-        modules_add(store->modules, name, (size_t)len);
-    }
+    name_lost_modules(store, id - 1);
     modules_add(store->modules, totals.name, totals.name_len);
     node = head_touch_total(store->head, id);
     tide_record_merge(&node->record, &store->scratch);
@@ -122,10 +127,27 @@ static enum tide_rc take_module(struct tide_store *store, const MDB_val *key,
     return TIDE_OK;
 }
 
+/* The greatest id that has a value, sound or not; 0 without any. */
+static uint32_t last_module(struct tide_store *store, MDB_txn *txn)
+{
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    uint32_t id = 0;
+
+    if (mdb_cursor_open(txn, store->dbi[TABLE_MODULE], &cursor) != 0)
+        return 0;
+    if (mdb_cursor_get(cursor, &key, &value, MDB_LAST) == 0 && key.mv_size == KEY_MODULE_SIZE)
+        id = tide_get_be32(key.mv_data);
+    mdb_cursor_close(cursor);
+    return id;
+}
+
 enum tide_rc replay_modules(struct tide_store *store, MDB_txn *txn, struct tide_err *err)
 {
     enum tide_rc rc = each(store, txn, TABLE_MODULE, "module", 1, take_module, NULL, err);
 
+    if (!rc)
+        name_lost_modules(store, last_module(store, txn));
     head_draft(store->head)->modules = modules_count(store->modules);
     return rc;
 }

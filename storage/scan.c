@@ -283,7 +283,7 @@ static bool read_value(struct tide_snapshot *snapshot, MDB_cursor *cursor, MDB_v
     return false;
 }
 
-/* Reads one row, if it is there. */
+/* Reads one row; false: it is not there. A damaged one is there, and empty. */
 static bool read_row(struct tide_snapshot *snapshot, int64_t start_s, uint32_t module,
                      struct tide_record *into)
 {
@@ -294,7 +294,10 @@ static bool read_row(struct tide_snapshot *snapshot, int64_t start_s, uint32_t m
     key_row(bytes, start_s, module);
     code = mdb_cursor_get(snapshot->row, &key, &value, MDB_SET_KEY);
     note(snapshot, code);
-    return !code && read_value(snapshot, snapshot->row, &key, &value, into);
+    if (code)
+        return false;
+    read_value(snapshot, snapshot->row, &key, &value, into);
+    return true;
 }
 
 /* Merges what came for (interval, module) after it was sealed. The cursor stands on its first

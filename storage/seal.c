@@ -56,6 +56,7 @@ static enum tide_rc slices_end(struct slices *slices, const struct store_state *
     if (slices->rc)
         return store_failed(store, slices->rc);
     store->state = next;
+    store_succeeded(store);
     return TIDE_OK;
 }
 
@@ -302,11 +303,15 @@ static enum tide_rc expire_identities(struct tide_store *store, int64_t now_us,
                !(code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST))) {
             const uint8_t *bytes = value.mv_data, *end = bytes + value.mv_size;
             uint64_t whole;
+            size_t len;
 
-            /* a first part tells the time of its commit, its other parts follow it */
-            if (tide_get_be16((const uint8_t *)key.mv_data + 8) == 0 &&
-                tide_get_varint(&bytes, end, &whole) && end - bytes >= 8)
-                expired = oldest_s == 0 || tide_get_be64(bytes) / 1000000 < oldest_s;
+            /* a first part tells the time of its commit, its other parts follow it; a damaged one
+             * tells nothing */
+            if (!value_sound(&key, &value, &len))
+                expired = true;
+            else if (tide_get_be16((const uint8_t *)key.mv_data + 8) == 0)
+                expired = !tide_get_varint(&bytes, end, &whole) || end - bytes < 8 ||
+                          oldest_s == 0 || tide_get_be64(bytes) / 1000000 < oldest_s;
             if (!expired)
                 break;
             if ((code = mdb_cursor_del(cursor, 0)))

@@ -37,6 +37,9 @@ enum tide_rc tide_rc_from_lmdb(int code)
     }
 }
 
+/* What 65 536 parts can hold: no group comes near it (group.h bounds its deltas and facts). */
+#define PARTS_BYTES_MAX ((uint64_t)TIDE_VALUE_PAGE << 16)
+
 static void note(struct txn *txn, int code)
 {
     if (!txn->rc && code) {
@@ -185,7 +188,7 @@ enum tide_rc parts_read(MDB_cursor *cursor, MDB_val *key, MDB_val *value, size_t
         return TIDE_DAMAGED;
     from = value->mv_data;
     end = from + len;
-    if (!tide_get_varint(&from, end, &whole) || whole > (64u << 20))
+    if (!tide_get_varint(&from, end, &whole) || whole > PARTS_BYTES_MAX)
         return TIDE_DAMAGED;
     for (;;) {
         blob_reserve(blob, (size_t)(end - from) + 1);
@@ -194,11 +197,16 @@ enum tide_rc parts_read(MDB_cursor *cursor, MDB_val *key, MDB_val *value, size_t
         if (blob->len >= whole)
             return blob->len == whole ? TIDE_OK : TIDE_DAMAGED;
         code = mdb_cursor_get(cursor, key, value, MDB_NEXT);
-        if (code == MDB_NOTFOUND || (!code && (key->mv_size != prefix_len + part_digits ||
-                                               memcmp(key->mv_data, prefix, prefix_len) != 0)))
+        if (code == MDB_NOTFOUND)
             return TIDE_DAMAGED;
         if (code)
             return tide_rc_from_lmdb(code);
+        if (key->mv_size != prefix_len + part_digits ||
+            memcmp(key->mv_data, prefix, prefix_len) != 0) {
+            /* the next value begins here: leave it to whoever walks on */
+            code = mdb_cursor_get(cursor, key, value, MDB_PREV);
+            return code ? tide_rc_from_lmdb(code) : TIDE_DAMAGED;
+        }
         if (!value_sound(key, value, &len))
             return TIDE_DAMAGED;
         from = value->mv_data;

@@ -60,6 +60,8 @@ static void send_home(struct tide_commit *commit, size_t count)
 
 static void drop_all(struct tide_commit *commit)
 {
+    if (commit->count == 0)
+        return;
     tide_log(TIDE_ERROR, "commit",
              "stopping with %zu chunks that could not be written; they were not acked",
              commit->count);
