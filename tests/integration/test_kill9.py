@@ -23,6 +23,7 @@ SEED = seed()
 ROUNDS = int(os.environ.get("TIDE_ROUNDS") or (30 if sanitized_once() else 100))
 SENDERS = 4
 MODULES = ["alpha", "beta", "gamma", "delta"]
+WIDE = 250
 LATENESS_S = 3600
 
 
@@ -108,8 +109,11 @@ class Load:
         books.chunks = 1
         chunk = "kill9-%08x-%d-%08d" % (SEED, number, serial)
         entries = []
-        for _ in range(1 if rng.random() < 0.2 else rng.randint(2, 40)):
+        wide = rng.random() < 0.1  # many modules: the journal fills, so that checkpoints and cuts are killed, too
+        for _ in range(400 if wide else 1 if rng.random() < 0.2 else rng.randint(2, 40)):
             module = "own-%d" % number if rng.random() < 0.2 else rng.choice(MODULES)
+            if wide:
+                module = "wide-%03d" % rng.randrange(WIDE)
             at = now
             age = rng.random()
             late = skewed = False

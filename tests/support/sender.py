@@ -189,17 +189,35 @@ class StubbornSender:
             self.peer = None
 
 
+NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST_DUMP = 4, 20, 0x301
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+ESTABLISHED, CLOSE_WAIT, LISTEN = 1, 8, 10
+SOCKET_ID_SIZE = 48
+
+
 def unread_bytes(address):
-    """How many received bytes the server has not read yet, over all its connections (from /proc/net/tcp): the way to
-    know that a piece has reached the program before the next piece is sent. -1: a connection waits for accept."""
-    local = "%08X:%04X" % (struct.unpack("<I", socket.inet_aton(address[0]))[0], address[1])
+    """How many received bytes the server has not read yet, over all its connections: the way to know that a piece has
+    reached the program before the next piece is sent. -1: a connection waits for accept. The kernel is asked through
+    sock_diag; /proc/net/tcp says the same, but slowly once thousands of old connections linger in it."""
+    states = 1 << ESTABLISHED | 1 << CLOSE_WAIT | 1 << LISTEN
+    any_peer = struct.pack(">HH", address[1], 0) + bytes(32) + struct.pack("=III", 0, 0xffffffff, 0xffffffff)
+    body = struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, 0, 0, states) + any_peer
     total = 0
-    with open("/proc/net/tcp") as table:
-        next(table)
-        for line in table:
-            field = line.split()
-            if field[1] == local and field[3] in ("01", "08"):  # established, close-wait
-                total += int(field[4].split(":")[1], 16)
-            elif field[1] == local and field[3] == "0A" and int(field[4].split(":")[1], 16):
-                return -1
-    return total
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as kernel:
+        kernel.send(struct.pack("=IHHII", 16 + len(body), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST_DUMP, 1, 0) + body)
+        while True:
+            data, at = kernel.recv(1 << 17), 0
+            while at < len(data):
+                size, kind = struct.unpack_from("=IH", data, at)
+                if kind == NLMSG_DONE:
+                    return total
+                if kind == NLMSG_ERROR:
+                    raise OSError(-struct.unpack_from("=i", data, at + 16)[0], "sock_diag")
+                state = data[at + 17]
+                queue, = struct.unpack_from("=I", data, at + 16 + 4 + SOCKET_ID_SIZE + 4)
+                if state == LISTEN:
+                    if queue:
+                        return -1
+                else:
+                    total += queue
+                at += size + 3 & ~3
