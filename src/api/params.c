@@ -42,7 +42,7 @@ static bool parse_uint(const char *text, uint64_t max, uint64_t *ret)
     return true;
 }
 
-bool tide_duration_parse(const char *text, int64_t *ret_s)
+bool tide_param_duration(const char *text, int64_t *ret_s)
 {
     int64_t value = 0, unit_s;
 
@@ -98,14 +98,14 @@ static bool parse_unix(const char *text, int64_t *ret_us)
     return true;
 }
 
-bool tide_moment_parse(const char *text, int64_t now_us, int64_t *ret_us)
+bool tide_param_moment(const char *text, int64_t now_us, int64_t *ret_us)
 {
     char fixed[64];
     size_t len = strlen(text);
     int64_t us, back_s;
 
     if (text[0] == '-') {
-        if (!tide_duration_parse(text + 1, &back_s))
+        if (!tide_param_duration(text + 1, &back_s))
             return false;
         us = now_us - back_s * 1000000;
         *ret_us = us > 0 ? us : 0;
@@ -259,17 +259,17 @@ static bool take(enum tide_param param, const char *value, const struct tide_par
         params->module_len = strlen(params->module_id);
         return true;
     case TIDE_PARAM_WINDOW:
-        if (!tide_duration_parse(value, &seconds) || seconds < window.min_s ||
+        if (!tide_param_duration(value, &seconds) || seconds < window.min_s ||
             (window.max_s > 0 && seconds > window.max_s) || seconds > UINT32_MAX)
             return false;
         params->window_s = (uint32_t)seconds;
         return true;
     case TIDE_PARAM_FROM:
-        return tide_moment_parse(value, now_us, &params->from_us);
+        return tide_param_moment(value, now_us, &params->from_us);
     case TIDE_PARAM_TO:
-        return tide_moment_parse(value, now_us, &params->to_us);
+        return tide_param_moment(value, now_us, &params->to_us);
     case TIDE_PARAM_STEP:
-        return tide_duration_parse(value, &params->step_s);
+        return tide_param_duration(value, &params->step_s);
     case TIDE_PARAM_LIMIT:
         if (!parse_uint(value, rules->limit_max, &count) || count == 0)
             return false;

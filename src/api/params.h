@@ -76,9 +76,9 @@ enum tide_rc tide_params_parse(const char *query, const struct tide_param_rules 
                                struct tide_params *ret, struct tide_err *err);
 
 /* 90s 5m 2h 7d -> seconds, 1 s .. 100 years. */
-bool tide_duration_parse(const char *text, int64_t *ret_s);
+bool tide_param_duration(const char *text, int64_t *ret_s);
 
 /* RFC 3339, Unix seconds with or without a fraction, or -duration; 1970 .. 9999. */
-bool tide_moment_parse(const char *text, int64_t now_us, int64_t *ret_us);
+bool tide_param_moment(const char *text, int64_t now_us, int64_t *ret_us);
 
 #endif

@@ -50,7 +50,7 @@ static void durations_have_one_unit(void **state)
     for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
         int64_t seconds = 0;
 
-        assert_int_equal(tide_duration_parse(row[i].text, &seconds), row[i].seconds != 0);
+        assert_int_equal(tide_param_duration(row[i].text, &seconds), row[i].seconds != 0);
         assert_int_equal(seconds, row[i].seconds);
     }
 }
@@ -85,7 +85,7 @@ static void moments_are_rfc3339_unix_or_relative(void **state)
     for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
         int64_t us = -1;
 
-        tide_moment_parse(row[i].text, NOW_US, &us);
+        tide_param_moment(row[i].text, NOW_US, &us);
         if (us != row[i].us)
             fail_msg("'%s': %lld, expected %lld", row[i].text, (long long)us, (long long)row[i].us);
     }
