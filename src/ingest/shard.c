@@ -80,7 +80,9 @@ void tide_shard_strike(struct tide_shard *shard, struct tide_conn *conn)
 
 static bool loose_is_full(const struct tide_parcel *loose)
 {
-    return tide_parcel_memory(loose) >= TIDE_LOOSE_BYTES;
+    /* A fact opens at most one module-interval. Half of what a parcel may open, so that the
+     * requests gathered here do not push each other's modules into __overflow__. */
+    return loose->facts >= TIDE_PARCEL_DELTAS / 2 || tide_parcel_memory(loose) >= TIDE_LOOSE_BYTES;
 }
 
 bool tide_shard_may_fold(const struct tide_shard *shard)

@@ -215,10 +215,8 @@ static void serve(struct tide_ingest_cfg cfg)
     if (!cfg.max_frame_bytes)
         cfg.max_frame_bytes = 16u << 20;
     cfg.max_unpacked_bytes = 64u << 20;
-    cfg.rules = (struct tide_fold_rules){.interval_s = 30,
-                                         .lateness_s = 1u << 31,
-                                         .future_s = 60,
-                                         .instance_seed = 2};
+    cfg.rules = (struct tide_fold_rules){
+        .interval_s = 30, .lateness_s = 1u << 31, .future_s = 60, .instance_seed = 2};
     cfg.identity_seed = 3;
     if (tide_ingest_start(&cfg, NULL, &ingest, &err) != TIDE_OK)
         fail_msg("%s", err.text);
@@ -398,10 +396,10 @@ static inline void put_ack(struct bytes *bytes, const char *chunk)
     put_text(bytes, chunk);
 }
 
-/* A PackedForward request of `entries` entries over `modules` modules; at least min_len bytes of
- * entries. */
-static inline void put_packed(struct bytes *bytes, unsigned entries, unsigned modules,
-                              size_t min_len, const char *chunk)
+/* A PackedForward request of `entries` entries, over `modules` modules PREFIX0, PREFIX1 ..., padded
+ * to about min_len bytes. */
+static inline void put_packed(struct bytes *bytes, const char *prefix, unsigned entries,
+                              unsigned modules, size_t min_len, const char *chunk)
 {
     struct tide_forward_writer *writer = tide_forward_writer_new();
     struct bytes record = {0};
@@ -412,7 +410,7 @@ static inline void put_packed(struct bytes *bytes, unsigned entries, unsigned mo
         char module[16];
 
         record.len = 0;
-        snprintf(module, sizeof(module), "m%u", i % modules);
+        snprintf(module, sizeof(module), "%s%u", prefix, i % modules);
         put_byte(&record, 0x82);
         put_text(&record, "module_id");
         put_text(&record, module);

@@ -120,7 +120,7 @@ static void nothing_is_said_to_requests_without_chunk(void **state)
     serve((struct tide_ingest_cfg){0});
     fd = dial();
     put_message(&out, "auth", NULL);
-    put_packed(&out, 10, 2, 0, NULL);
+    put_packed(&out, "m", 10, 2, 0, NULL);
     say_bytes(fd, &out);
     wait_until(stored() == 11 && home() == posted());
     exchange(fd, "the-first-words"); /* nothing was said before them */

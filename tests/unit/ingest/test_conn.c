@@ -21,7 +21,7 @@ static void mixed_stream(struct bytes *stream, struct bytes *ret_acks)
         put_byte(stream, 7); /* stray */
         put_byte(stream, 0xc0);
     }
-    put_packed(stream, 40, 7, 0, "packed-chunk");
+    put_packed(stream, "m", 40, 7, 0, "packed-chunk");
     put(ret_acks,
         "\x81\xa3"
         "ack\xac"
@@ -101,7 +101,7 @@ static void frames_of_every_size_class_survive_their_cuts(void **state)
     (void)state;
     serve((struct tide_ingest_cfg){0});
     for (size_t i = 0; i < 3 * sizeof(size) / sizeof(size[0]); i++) {
-        put_packed(&stream, 100, 3, size[i / 3], i % 2 ? "big-chunk-id" : NULL);
+        put_packed(&stream, "m", 100, 3, size[i / 3], i % 2 ? "big-chunk-id" : NULL);
         put_message(&stream, "small", NULL);
         want += 101;
     }
