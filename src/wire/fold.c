@@ -19,17 +19,23 @@ struct walk {
     const struct tide_request *request;
     const struct tide_fold_context *context;
     struct tide_parcel *into;
+    unsigned noted;
 };
 
-static void reject(const struct walk *walk, enum tide_entry_reason reason, const uint8_t *entry,
+static void reject(struct walk *walk, enum tide_entry_reason reason, const uint8_t *entry,
                    const uint8_t *end)
 {
     tide_parcel_reject(walk->into, reason);
+    /* A rejected entry may be one byte long: what one request can push into the ring costs no more
+     * than the ring is long. */
+    if (walk->noted >= TIDE_REJECT_RING)
+        return;
+    walk->noted++;
     tide_reject_note(tide_entry_reason_name(reason), walk->context->peer, walk->request->tag.start,
                      walk->request->tag.len, entry, (size_t)(end - entry));
 }
 
-static void reject_chunk(const struct walk *walk, enum tide_chunk_reason reason)
+static void reject_chunk(struct walk *walk, enum tide_chunk_reason reason)
 {
     /* Not tide_parcel_reject_chunk: the parcel may already hold other requests, which came without
      * a chunk id. */
@@ -64,7 +70,7 @@ static bool read_time(struct tide_cursor *cursor, struct tide_value *ret)
 
 /* [time, record, anything...]: `beside` values follow the record. False: the bytes are no msgpack.
  */
-static bool fold_pair(const struct walk *walk, struct tide_cursor *cursor, const uint8_t *entry,
+static bool fold_pair(struct walk *walk, struct tide_cursor *cursor, const uint8_t *entry,
                       uint32_t beside)
 {
     struct tide_event ev;
@@ -102,7 +108,7 @@ static bool fold_pair(const struct walk *walk, struct tide_cursor *cursor, const
 }
 
 /* One element of the entries. False: the bytes are no msgpack. */
-static bool fold_entry(const struct walk *walk, struct tide_cursor *cursor)
+static bool fold_entry(struct walk *walk, struct tide_cursor *cursor)
 {
     const uint8_t *entry = cursor->at;
     struct tide_value value;
@@ -117,7 +123,7 @@ static bool fold_entry(const struct walk *walk, struct tide_cursor *cursor)
     return true;
 }
 
-static void fold_packed(const struct walk *walk, const uint8_t *data, size_t len)
+static void fold_packed(struct walk *walk, const uint8_t *data, size_t len)
 {
     struct tide_cursor cursor;
 
@@ -134,7 +140,7 @@ static void fold_packed(const struct walk *walk, const uint8_t *data, size_t len
     }
 }
 
-static void fold_gzip(const struct walk *walk)
+static void fold_gzip(struct walk *walk)
 {
     const struct tide_request *request = walk->request;
     uint8_t *data;
@@ -157,7 +163,7 @@ static void fold_gzip(const struct walk *walk)
     }
 }
 
-static void fold_message(const struct walk *walk)
+static void fold_message(struct walk *walk)
 {
     const struct tide_request *request = walk->request;
     struct tide_cursor cursor = {request->entries, request->entries + request->entries_len};
@@ -166,7 +172,7 @@ static void fold_message(const struct walk *walk)
         reject(walk, TIDE_ENTRY_TRUNCATED, request->entries, cursor.end);
 }
 
-static void fold_bare(const struct walk *walk)
+static void fold_bare(struct walk *walk)
 {
     const struct tide_request *request = walk->request;
     struct tide_event ev = {0};
@@ -186,7 +192,7 @@ static void fold_bare(const struct walk *walk)
 void tide_request_fold(const struct tide_request *request, const struct tide_fold_context *context,
                        struct tide_parcel *into)
 {
-    const struct walk walk = {request, context, into};
+    struct walk walk = {request, context, into, 0};
 
     if (request->signal != 0) {
         reject_chunk(&walk, TIDE_CHUNK_UNSUPPORTED_SIGNAL);
