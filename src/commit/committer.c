@@ -1,5 +1,11 @@
 /* committer - the one writing thread. See the door for its rhythm.
  *
+ * A commit costs about 0.3 ms of CPU and then some for each delta, however many events share them.
+ * So in bulk (the last group or the waiting one has BULK_FACTS events) it gathers while parcels
+ * keep coming, until a quantum passes without one or gather_max_ms are over: the senders' windows
+ * then are full, and waiting longer would only be late. A few events are never kept waiting: an
+ * idle server commits a single chunk at once.
+ *
  * A turn: take every waiting parcel, commit them (as many as one transaction takes), send them
  * home; seal what is due; a slice of upkeep. A failed commit keeps its group and is tried again
  * with growing pauses; meanwhile `stalled` tells the shards to stop reading, so what cannot be
@@ -12,16 +18,19 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "tidemark/clock.h"
 #include "tidemark/counter.h"
 #include "tidemark/log.h"
 #include "tidemark/mailbox.h"
 
-#define WAIT_MAX_MS    1000 /* a stepped clock is noticed at the latest after this */
-#define RETRY_FIRST_MS 50
-#define RETRY_LAST_MS  2000
-#define UPKEEP_IDLE_US 1000000
+#define BULK_FACTS        512
+#define GATHER_QUANTUM_US 500
+#define WAIT_MAX_MS       1000 /* a stepped clock is noticed at the latest after this */
+#define RETRY_FIRST_MS    50
+#define RETRY_LAST_MS     2000
+#define UPKEEP_IDLE_US    1000000
 
 struct tide_commit {
     struct tide_commit_cfg cfg;
@@ -29,6 +38,7 @@ struct tide_commit {
     struct tide_mailbox *mailbox;
     struct tide_parcel **waiting; /* taken from the mailbox, oldest first */
     size_t first, count;
+    uint64_t last_facts; /* in the last group */
     pthread_t thread;
     atomic_bool stalled;
     atomic_bool stopping;
@@ -103,6 +113,7 @@ static void report(const char *what, const struct tide_err *err)
 static bool commit_group(struct tide_commit *commit)
 {
     size_t taken;
+    uint64_t facts = 0;
     struct tide_err err = {""};
     int64_t begin_us = tide_clock_mono_us();
 
@@ -113,6 +124,9 @@ static bool commit_group(struct tide_commit *commit)
     }
     tide_count(TIDE_COUNT_COMMITS, 1);
     tide_timing_add(&tide_commit_timing, (uint64_t)(tide_clock_mono_us() - begin_us));
+    for (size_t i = 0; i < taken; i++)
+        facts += commit->waiting[commit->first + i]->facts;
+    commit->last_facts = facts;
     send_home(commit, taken);
     return true;
 }
@@ -152,6 +166,15 @@ static int wait_ms(const struct tide_commit *commit)
     return until_us / 1000 < WAIT_MAX_MS ? (int)(until_us / 1000) + 1 : WAIT_MAX_MS;
 }
 
+static uint64_t waiting_facts(const struct tide_commit *commit)
+{
+    uint64_t facts = 0;
+
+    for (size_t i = 0; i < commit->count; i++)
+        facts += commit->waiting[commit->first + i]->facts;
+    return facts;
+}
+
 static void take_waiting(struct tide_commit *commit)
 {
     if (commit->first) {
@@ -163,16 +186,35 @@ static void take_waiting(struct tide_commit *commit)
                                        commit->cfg.capacity - commit->count);
 }
 
+/* In bulk, waits for more while more keeps coming. */
+static void gather(struct tide_commit *commit)
+{
+    int64_t until_us = tide_clock_mono_us() + (int64_t)commit->cfg.gather_max_ms * 1000;
+    size_t before;
+
+    if (commit->last_facts < BULK_FACTS && waiting_facts(commit) < BULK_FACTS)
+        return;
+    do {
+        before = commit->count;
+        nanosleep(&(struct timespec){.tv_nsec = GATHER_QUANTUM_US * 1000}, NULL);
+        take_waiting(commit);
+    } while (commit->count > before && commit->count < commit->cfg.capacity &&
+             !atomic_load(&commit->stopping) && tide_clock_mono_us() < until_us);
+}
+
 static void *run(void *arg)
 {
     struct tide_commit *commit = arg;
 
+    pthread_setname_np(pthread_self(), "commit");
     for (;;) {
         bool stopping = atomic_load(&commit->stopping), sound = true;
 
         if (commit->count == 0 && !stopping && !commit->retry_ms)
             tide_mailbox_wait(commit->mailbox, wait_ms(commit));
         take_waiting(commit);
+        if (commit->count && !stopping && !commit->retry_ms)
+            gather(commit);
         if (commit->count)
             sound = commit_group(commit);
         else if (stopping)

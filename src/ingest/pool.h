@@ -9,7 +9,7 @@
 #include "tidemark/parcel.h"
 
 /* Idle parcels keep at most so much memory for the next ones. */
-#define TIDE_POOL_IDLE_BYTES (8u << 20)
+#define TIDE_POOL_IDLE_BYTES (12u << 20)
 
 struct tide_pool {
     struct tide_parcel *parcel; /* [capacity]; those from `ready` on are untouched memory */
