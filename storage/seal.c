@@ -297,7 +297,7 @@ static enum tide_rc expire_identities(struct tide_store *store, int64_t now_us,
         return slices_end(&slices, &store->state, err);
     code = mdb_cursor_open(slices.txn.mdb, store->dbi[TABLE_IDENTITY], &cursor);
     if (!code) {
-        bool expired = false;
+        bool expired = true; /* parts at the front without their first: the last slice cut there */
 
         while (deletes < SLICE_DELETES &&
                !(code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST))) {

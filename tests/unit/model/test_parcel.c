@@ -1,0 +1,381 @@
+/* parcel: the books of one chunk at their exact bounds, facts read back as they were folded, and
+ * what a reset keeps. How facts become deltas is tested in unit/storage/test_group.c.
+ */
+#include "tidemark/parcel.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "any.h"
+#include "pack.h"
+#include "tidemark/record.h"
+
+#define NOW_US INT64_C(1700000000000000)
+
+static const struct tide_fold_rules rules = {
+    .interval_s = 10, .lateness_s = 3600, .future_s = 60, .instance_seed = 42};
+
+static struct tide_text text(const char *literal)
+{
+    return (struct tide_text){literal, (uint32_t)strlen(literal)};
+}
+
+static struct tide_event event_at(int64_t time_us)
+{
+    return (struct tide_event){.kind = TIDE_EVENT_RESPONSE,
+                               .weight = 1,
+                               .success = true,
+                               .time_us = time_us,
+                               .module = text("auth")};
+}
+
+/* The only fact of a parcel. */
+static struct tide_fact only_fact(const struct tide_parcel *parcel)
+{
+    struct tide_fact fact;
+
+    assert_int_equal(parcel->facts, 1);
+    assert_int_equal(tide_fact_read(parcel, 0, &fact), parcel->words);
+    return fact;
+}
+
+/* ---- the books ---- */
+
+static void check_booked(int64_t age_us, uint64_t stored, uint64_t late, uint64_t skewed,
+                         int64_t booked_us)
+{
+    struct tide_parcel parcel;
+    struct tide_event ev = event_at(NOW_US - age_us);
+
+    tide_parcel_init(&parcel, NULL);
+    tide_parcel_fold(&parcel, &rules, &ev, NOW_US);
+    assert_int_equal(parcel.books.received, 1);
+    assert_int_equal(parcel.books.stored, stored);
+    assert_int_equal(parcel.books.late, late);
+    assert_int_equal(parcel.books.skewed, skewed);
+    assert_true(tide_ledger_balanced(&parcel.books));
+    assert_int_equal(parcel.facts, stored);
+    if (stored)
+        assert_int_equal(only_fact(&parcel).time_us, booked_us);
+    tide_parcel_fini(&parcel);
+}
+
+static void an_event_as_old_as_the_lateness_is_stored_and_an_older_one_is_late(void **state)
+{
+    int64_t bound_us = rules.lateness_s * 1000000;
+
+    (void)state;
+    check_booked(0, 1, 0, 0, NOW_US);
+    check_booked(bound_us - 1, 1, 0, 0, NOW_US - bound_us + 1);
+    check_booked(bound_us, 1, 0, 0, NOW_US - bound_us);
+    check_booked(bound_us + 1, 0, 1, 0, 0);
+    check_booked(NOW_US - 1, 0, 1, 0, 0);
+}
+
+static void an_event_too_far_ahead_is_booked_at_arrival(void **state)
+{
+    int64_t bound_us = rules.future_s * 1000000;
+
+    (void)state;
+    check_booked(-1, 1, 0, 0, NOW_US + 1);
+    check_booked(-bound_us, 1, 0, 0, NOW_US + bound_us);
+    check_booked(-bound_us - 1, 1, 0, 1, NOW_US);
+    check_booked(-(INT64_C(1) << 60), 1, 0, 1, NOW_US);
+}
+
+static void an_event_without_time_is_booked_at_arrival_and_is_not_skewed(void **state)
+{
+    (void)state;
+    check_booked(NOW_US, 1, 0, 0, NOW_US); /* time_us 0 */
+}
+
+static void the_widest_rules_do_not_overflow(void **state)
+{
+    struct tide_fold_rules wide = rules;
+    struct tide_parcel parcel;
+    struct tide_event ev = event_at(1);
+
+    (void)state;
+    wide.lateness_s = INT64_C(1) << 31;
+    tide_parcel_init(&parcel, NULL);
+    tide_parcel_fold(&parcel, &wide, &ev, NOW_US); /* the first microsecond of 1970 */
+    assert_int_equal(parcel.books.stored, 1);
+    assert_int_equal(only_fact(&parcel).time_us, 1);
+    tide_parcel_fini(&parcel);
+}
+
+static void every_rejected_entry_is_received_and_has_its_reason(void **state)
+{
+    struct tide_parcel parcel;
+
+    (void)state;
+    tide_parcel_init(&parcel, NULL);
+    assert_true(tide_parcel_empty(&parcel));
+    for (int reason = 0; reason < TIDE_ENTRY_REASON_COUNT; reason++)
+        for (int n = 0; n <= reason; n++)
+            tide_parcel_reject(&parcel, (enum tide_entry_reason)reason);
+    for (int reason = 0; reason < TIDE_ENTRY_REASON_COUNT; reason++)
+        assert_int_equal(parcel.books.rejected[reason], reason + 1);
+    assert_int_equal(parcel.books.received, tide_ledger_rejected(&parcel.books));
+    assert_true(tide_ledger_balanced(&parcel.books));
+    assert_false(tide_parcel_empty(&parcel));
+    tide_parcel_fini(&parcel);
+}
+
+static void a_rejected_chunk_drops_all_that_was_folded(void **state)
+{
+    struct tide_parcel parcel;
+    struct tide_ledger expected = {0};
+    struct tide_event ev = event_at(NOW_US);
+
+    (void)state;
+    tide_parcel_init(&parcel, NULL);
+    for (int i = 0; i < 100; i++)
+        tide_parcel_fold(&parcel, &rules, &ev, NOW_US);
+    tide_parcel_reject(&parcel, TIDE_ENTRY_BAD_TIME);
+    tide_parcel_reject_chunk(&parcel, TIDE_CHUNK_BAD_GZIP);
+    expected.chunks_rejected[TIDE_CHUNK_BAD_GZIP] = 1;
+    assert_memory_equal(&parcel.books, &expected, sizeof(expected));
+    assert_int_equal(parcel.facts, 0);
+    assert_int_equal(parcel.words, 0);
+    assert_int_equal(parcel.text_len, 0);
+    assert_false(tide_parcel_empty(&parcel)); /* its rejection is to be booked */
+    tide_parcel_fini(&parcel);
+}
+
+static void only_what_a_commit_need_not_keep_is_empty(void **state)
+{
+    struct tide_parcel parcel;
+
+    (void)state;
+    tide_parcel_init(&parcel, NULL);
+    assert_true(tide_parcel_empty(&parcel));
+    parcel.has_identity = true;
+    assert_false(tide_parcel_empty(&parcel));
+    parcel.has_identity = false;
+    parcel.chunk_len = 1; /* somebody waits for an ack */
+    assert_false(tide_parcel_empty(&parcel));
+    tide_parcel_fini(&parcel);
+}
+
+/* ---- facts ---- */
+
+static void check_text(const struct tide_text *got, const struct tide_text *sent, uint32_t max)
+{
+    uint32_t len = sent->len > max ? max : sent->len;
+
+    assert_int_equal(got->len, len);
+    if (len)
+        assert_memory_equal(got->start, sent->start, len);
+}
+
+static void check_fact(const struct tide_fact *fact, const struct tide_event *ev)
+{
+    bool timed = ev->has_duration && tide_event_is_operation(ev);
+
+    assert_int_equal(fact->subject->len, ev->module.len);
+    assert_memory_equal(fact->subject->name, ev->module.start, ev->module.len);
+    assert_int_equal(fact->time_us, ev->time_us);
+    assert_int_equal(fact->ev.kind, ev->kind);
+    assert_int_equal(fact->ev.weight, ev->weight);
+    assert_int_equal(fact->ev.has_duration, ev->has_duration);
+    if (ev->has_duration)
+        assert_memory_equal(&fact->ev.duration_us, &ev->duration_us, sizeof(double));
+    assert_int_equal(fact->ev.has_outcome, ev->has_outcome);
+    assert_int_equal(fact->ev.success, ev->success);
+    assert_int_equal(fact->ev.has_healthy, ev->has_healthy);
+    assert_int_equal(fact->ev.healthy, ev->healthy);
+    assert_int_equal(fact->ev.gauges, ev->gauges);
+    for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++)
+        if (ev->gauges & 1u << gauge)
+            assert_int_equal(fact->ev.gauge[gauge], ev->gauge[gauge]);
+    if (ev->gauges)
+        assert_int_equal(fact->instance, ev->instance.len
+                                             ? tide_hash64(rules.instance_seed, ev->instance.start,
+                                                           ev->instance.len)
+                                             : 0);
+    if (timed)
+        check_text(&fact->ev.correlation, &ev->correlation, TIDE_ID_MAX);
+    else
+        assert_int_equal(fact->ev.correlation.len, 0);
+    check_text(&fact->ev.error, &ev->error, TIDE_ERROR_TEXT_MAX);
+}
+
+static void facts_are_read_back_in_order_as_they_were_folded(void **state)
+{
+    uint64_t seed = *(uint64_t *)*state;
+    static struct tide_event sent[500];
+    struct tide_parcel parcel;
+
+    tide_parcel_init(&parcel, NULL);
+    for (int round = 0; round < 50; round++) {
+        uint32_t events = (uint32_t)tide_any_between(&seed, 1, 500), at = 0;
+        struct tide_fact fact;
+
+        for (uint32_t i = 0; i < events; i++) {
+            sent[i] = tide_any_event(&seed);
+            sent[i].module = tide_any_name((unsigned)tide_any_between(&seed, 0, 99));
+            sent[i].time_us = NOW_US - tide_any_between(&seed, 0, 1000000);
+            tide_parcel_fold(&parcel, &rules, &sent[i], NOW_US);
+        }
+        assert_int_equal(parcel.facts, events);
+        for (uint32_t i = 0; i < events; i++) {
+            at = tide_fact_read(&parcel, at, &fact);
+            check_fact(&fact, &sent[i]);
+        }
+        assert_int_equal(at, parcel.words);
+        tide_parcel_reset(&parcel);
+    }
+    tide_parcel_fini(&parcel);
+}
+
+static void long_texts_are_cut(void **state)
+{
+    char longest[1000];
+    struct tide_parcel parcel;
+    struct tide_event ev = event_at(NOW_US);
+    struct tide_fact fact;
+
+    (void)state;
+    memset(longest, 'x', sizeof(longest));
+    ev.has_duration = true;
+    ev.correlation = (struct tide_text){longest, sizeof(longest)};
+    ev.error = ev.correlation;
+    tide_parcel_init(&parcel, NULL);
+    tide_parcel_fold(&parcel, &rules, &ev, NOW_US);
+    fact = only_fact(&parcel);
+    assert_int_equal(fact.ev.correlation.len, TIDE_ID_MAX);
+    assert_int_equal(fact.ev.error.len, TIDE_ERROR_TEXT_MAX);
+    tide_parcel_fini(&parcel);
+}
+
+static void modules_of_one_name_share_a_subject(void **state)
+{
+    struct tide_names *names = tide_names_new(1000);
+    struct tide_parcel a, b;
+    struct tide_event ev = event_at(NOW_US);
+    struct tide_subject *subject;
+
+    (void)state;
+    tide_parcel_init(&a, names);
+    tide_parcel_init(&b, names);
+    tide_parcel_fold(&a, &rules, &ev, NOW_US);
+    tide_parcel_fold(&b, &rules, &ev, NOW_US);
+    subject = only_fact(&a).subject;
+    assert_ptr_equal(only_fact(&b).subject, subject);
+    tide_parcel_fini(&a); /* subjects outlive the parcel */
+    assert_ptr_equal(only_fact(&b).subject, subject);
+    tide_parcel_fini(&b);
+    tide_names_free(names);
+}
+
+/* ---- memory ---- */
+
+static void a_reset_parcel_is_as_new_and_keeps_its_table_of_names(void **state)
+{
+    struct tide_names *names = tide_names_new(1000);
+    struct tide_parcel parcel;
+    struct tide_event ev = event_at(NOW_US);
+
+    (void)state;
+    tide_parcel_init(&parcel, names);
+    for (int round = 0; round < 3; round++) {
+        /* a small chunk first, then one that makes the parcel give its memory back */
+        for (int i = 0; i < (round ? 100000 : 10); i++)
+            tide_parcel_fold(&parcel, &rules, &ev, NOW_US);
+        parcel.has_identity = true;
+        parcel.fate = TIDE_FATE_COMMITTED;
+        parcel.owner = 7;
+        parcel.chunk_len = 3;
+        tide_parcel_reset(&parcel);
+        assert_true(tide_parcel_empty(&parcel));
+        assert_int_equal(parcel.facts, 0);
+        assert_int_equal(parcel.words, 0);
+        assert_int_equal(parcel.fate, TIDE_FATE_OPEN);
+        assert_int_equal(parcel.owner, 0);
+        assert_null(parcel.home);
+        assert_ptr_equal(parcel.names, names);
+    }
+    tide_parcel_fini(&parcel);
+    tide_names_free(names);
+}
+
+static void a_small_parcel_keeps_its_memory_and_a_large_one_gives_it_back(void **state)
+{
+    struct tide_names *names = tide_names_new(1000);
+    struct tide_parcel parcel;
+    struct tide_event ev = event_at(NOW_US);
+    size_t small, large;
+
+    (void)state;
+    tide_parcel_init(&parcel, names);
+    for (int i = 0; i < 1000; i++)
+        tide_parcel_fold(&parcel, &rules, &ev, NOW_US);
+    small = tide_parcel_memory(&parcel);
+    tide_parcel_reset(&parcel);
+    assert_int_equal(tide_parcel_memory(&parcel), small);
+    ev.error = text("a text for each of them");
+    for (int i = 0; i < 500000; i++)
+        tide_parcel_fold(&parcel, &rules, &ev, NOW_US);
+    large = tide_parcel_memory(&parcel);
+    assert_true(large > 10u << 20);
+    tide_parcel_reset(&parcel);
+    assert_true(tide_parcel_memory(&parcel) <= sizeof(parcel));
+    tide_parcel_fini(&parcel);
+    tide_names_free(names);
+}
+
+static void names_beyond_the_tables_bound_are_overflow(void **state)
+{
+    struct tide_names *names = tide_names_new(300);
+    struct tide_subject *overflow = NULL;
+    char name[20];
+
+    (void)state;
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < 1000; i++) {
+            int len = snprintf(name, sizeof(name), "module-%d", i);
+            struct tide_subject *subject = tide_names_get(names, name, (uint32_t)len);
+
+            if (i < 300) {
+                assert_int_equal(subject->len, len);
+                assert_memory_equal(subject->name, name, (size_t)len);
+                continue;
+            }
+            if (!overflow)
+                overflow = subject;
+            assert_ptr_equal(subject, overflow);
+        }
+    assert_int_equal(overflow->len, strlen(TIDE_OVERFLOW_MODULE));
+    assert_memory_equal(overflow->name, TIDE_OVERFLOW_MODULE, overflow->len);
+    assert_true(tide_names_memory(names) < 300 * 200);
+    tide_names_free(names);
+    tide_names_free(NULL);
+}
+
+int main(void)
+{
+    uint64_t seed = tide_test_seed();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_event_as_old_as_the_lateness_is_stored_and_an_older_one_is_late),
+        cmocka_unit_test(an_event_too_far_ahead_is_booked_at_arrival),
+        cmocka_unit_test(an_event_without_time_is_booked_at_arrival_and_is_not_skewed),
+        cmocka_unit_test(the_widest_rules_do_not_overflow),
+        cmocka_unit_test(every_rejected_entry_is_received_and_has_its_reason),
+        cmocka_unit_test(a_rejected_chunk_drops_all_that_was_folded),
+        cmocka_unit_test(only_what_a_commit_need_not_keep_is_empty),
+        cmocka_unit_test_prestate(facts_are_read_back_in_order_as_they_were_folded, &seed),
+        cmocka_unit_test(long_texts_are_cut),
+        cmocka_unit_test(modules_of_one_name_share_a_subject),
+        cmocka_unit_test(a_reset_parcel_is_as_new_and_keeps_its_table_of_names),
+        cmocka_unit_test(a_small_parcel_keeps_its_memory_and_a_large_one_gives_it_back),
+        cmocka_unit_test(names_beyond_the_tables_bound_are_overflow),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
