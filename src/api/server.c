@@ -157,10 +157,9 @@ static struct event_base *new_base(void)
 
     if (!config)
         return NULL;
-    /* One loop is one thread and no descriptor is dup'ed, so changes may be batched: half the
-     * epoll_ctl calls. */
-    if (event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0 &&
-        event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) == 0)
+    /* One loop is one thread. No changelist, though it would halve the epoll_ctl calls: it sends
+     * them after evhttp has closed the descriptor, whose number may be another thread's by then. */
+    if (event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0)
         base = event_base_new_with_config(config);
     event_config_free(config);
     return base;

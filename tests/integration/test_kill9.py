@@ -251,7 +251,7 @@ class Kill9(unittest.TestCase):
         self.started = time.time()
         load = Load(lambda: self.where)
         try:
-            for done in range(ROUNDS):
+            for _ in range(ROUNDS):
                 end = time.monotonic() + rng.choice((rng.uniform(0, 0.05), rng.uniform(0, 0.5), rng.uniform(0.3, 1.2)))
                 while time.monotonic() < end:
                     self.poll(load, rng)
@@ -267,8 +267,10 @@ class Kill9(unittest.TestCase):
                 self.poll(load, rng)
                 if load.failures:
                     break
-        finally:
-            load.stop()
+        except BaseException:
+            load.stopping.set()  # its threads are left to themselves: there may be no server any more
+            raise
+        load.stop()
         with load.lock:
             acked = load.acked
             self.assertEqual(acked.chunks, load.sent.chunks, "every sender ends with its last chunk acked")
