@@ -12,7 +12,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from daemon import Daemon, patience, tidemarkd, wait_for
+from daemon import Daemon, environment, patience, tidemarkd, wait_for
 
 
 class Config(unittest.TestCase):
@@ -27,10 +27,8 @@ class Config(unittest.TestCase):
         return path
 
     def run_daemon(self, *args, **env):
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("TIDEMARK_")}
-        environment.update(env)
-        return subprocess.run([tidemarkd()] + list(args), capture_output=True, text=True, timeout=patience(20), cwd=self.home,
-                              env=environment)
+        return subprocess.run([tidemarkd()] + list(args), capture_output=True, text=True, timeout=patience(20),
+                              cwd=self.home, env=environment(env))
 
     def check(self, *args, **env):
         return self.run_daemon("--check-config", *args, **env)

@@ -10,7 +10,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from daemon import Daemon, patience, start_process, tidemark, tidemarkd, wait_for
+from daemon import Daemon, environment, patience, start_process, tidemark, tidemarkd, wait_for
 
 
 class Tool(unittest.TestCase):
@@ -31,7 +31,7 @@ class Tool(unittest.TestCase):
 
     def tool(self, *words, stdin="", status=0):
         done = subprocess.run([tidemark()] + list(words), input=stdin, capture_output=True, text=True, timeout=patience(60),
-                              cwd=self.home, env=dict(os.environ, NO_COLOR="1"))
+                              cwd=self.home, env=environment({"NO_COLOR": "1"}))
         self.assertEqual(done.returncode, status, "%s\n%s%s" % (words, done.stdout, done.stderr))
         return done
 

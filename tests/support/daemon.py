@@ -110,6 +110,16 @@ def start_process(command, **keywords):
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent, **keywords)
 
 
+def environment(more=None):
+    """What a program under test inherits: nothing of ours but what the test says."""
+    chosen = {k: v for k, v in os.environ.items() if not k.startswith("TIDEMARK_")}
+    chosen.setdefault("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1")
+    if sanitized_once():  # ThreadSanitizer's own maps leave no room for the 1 TiB of the default
+        chosen["TIDEMARK_STORAGE_MAP_BYTES"] = str(16 << 30)
+    chosen.update(more or {})
+    return chosen
+
+
 class StartError(AssertionError):
     """The daemon ended before it was ready. exit: its status; log: what it said."""
 
@@ -125,8 +135,6 @@ class Daemon:
         self.data_dir = os.path.join(self.home, "data")
         self.log_path = os.path.join(self.home, "stderr.log")
         self.settings = dict(settings or {})
-        if sanitized_once():  # ThreadSanitizer's own maps leave no room for the 1 TiB of the default
-            self.settings.setdefault("storage.map_bytes", 16 << 30)
         self.args = list(args)
         self.env = dict(env or {})
         self.process = None
@@ -162,11 +170,8 @@ class Daemon:
     def spawn(self):
         """Starts the process and does not wait for it to be ready."""
         assert self.process is None, "already running"
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("TIDEMARK_")}
-        environment.setdefault("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1")
-        environment.update(self.env)
         with open(self.log_path, "ab") as log:
-            self.process = start_process(self.command(), stdout=subprocess.PIPE, stderr=log, env=environment)
+            self.process = start_process(self.command(), stdout=subprocess.PIPE, stderr=log, env=environment(self.env))
         self.starts += 1
 
     def _wait_ready(self, end):
