@@ -224,6 +224,54 @@ static void any_flipped_bit_of_a_module_hides_its_name_and_keeps_its_history(voi
     world_end(&world);
 }
 
+static void the_id_of_a_damaged_module_is_never_given_to_another(void **state)
+{
+    struct world world;
+    struct tide_snapshot *snapshot;
+
+    (void)state;
+    sealed_world(&world);
+    must_commit_one(&world, "c", world.now_us); /* and something in the journal */
+    harm(&world, TABLE_MODULE, 2, 77, NULL);    /* the last one */
+    world_reopen(&world);
+    must_commit_one(&world, "d", world.now_us);
+    for (int round = 0; round < 3; round++) {
+        snapshot = must_look(&world);
+        assert_int_equal(id_of(snapshot, "d"), 4);
+        assert_int_equal(walked_requests(snapshot, 4), 1);
+        assert_int_equal(walked_requests(snapshot, 3), 2);
+        assert_int_equal(walked_requests(snapshot, TIDE_FLEET), 6);
+        tide_snapshot_close(snapshot);
+        world_reopen(&world);
+        if (round == 1) { /* it gets a sound value of its own */
+            advance(&world, 13);
+            must_seal(&world);
+            advance(&world, 61);
+            must_upkeep(&world);
+        }
+    }
+    world_end(&world);
+}
+
+static void a_damaged_front_does_not_stop_identities_from_leaving(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_prepare(&world);
+    world.cfg.dedup_window_s = 60;
+    world_open(&world);
+    must_commit(&world, 1, 1);
+    must_commit(&world, 2, 1);
+    for (long bit = 8; bit < 16; bit++) /* its time: far in the future now */
+        harm(&world, TABLE_IDENTITY, 0, bit, NULL);
+    advance(&world, 62);
+    must_commit(&world, 3, 1);
+    must_upkeep(&world);
+    assert_int_equal(table_entries(&world, TABLE_IDENTITY), 1);
+    world_end(&world);
+}
+
 static void any_flipped_bit_of_the_stores_own_words_is_refused_at_the_start(void **state)
 {
     (void)state;
@@ -348,6 +396,8 @@ int main(void)
         cmocka_unit_test(any_flipped_bit_of_a_journal_entry_hides_that_commit_and_no_other),
         cmocka_unit_test(any_flipped_bit_of_an_identity_forgets_those_chunks_and_no_others),
         cmocka_unit_test(any_flipped_bit_of_a_module_hides_its_name_and_keeps_its_history),
+        cmocka_unit_test(the_id_of_a_damaged_module_is_never_given_to_another),
+        cmocka_unit_test(a_damaged_front_does_not_stop_identities_from_leaving),
         cmocka_unit_test(any_flipped_bit_of_the_stores_own_words_is_refused_at_the_start),
         cmocka_unit_test(a_value_that_lacks_a_part_takes_no_other_with_it),
         cmocka_unit_test(a_journal_entry_that_lacks_a_part_takes_no_other_with_it),

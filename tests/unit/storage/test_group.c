@@ -196,6 +196,113 @@ beyond_65536_module_intervals_a_chunk_goes_to_overflow_and_no_count_is_lost(void
     bench_end(&bench);
 }
 
+static void a_module_interval_that_was_there_in_time_keeps_its_events(void **state)
+{
+    struct bench bench;
+    struct tide_parcel parcel;
+    struct tide_event now = response_at("first", T0_US), before = now;
+
+    (void)state;
+    bench_begin(&bench);
+    tide_parcel_init(&parcel, NULL);
+    before.time_us -= 1;
+    tide_parcel_fold(&parcel, &fold_rules, &now, T0_US);
+    tide_parcel_fold(&parcel, &fold_rules, &before, T0_US);
+    for (int i = 0; i < TIDE_PARCEL_DELTAS + 10; i++) {
+        char name[20];
+        struct tide_event ev;
+
+        snprintf(name, sizeof(name), "m-%d", i);
+        ev = response_at(name, T0_US);
+        tide_parcel_fold(&parcel, &fold_rules, &ev, T0_US);
+    }
+    for (int i = 0; i < 10; i++) { /* its two intervals in turn */
+        tide_parcel_fold(&parcel, &fold_rules, &now, T0_US);
+        tide_parcel_fold(&parcel, &fold_rules, &before, T0_US);
+    }
+    build(&bench, &parcel, 1);
+    assert_int_equal(delta_of_module(&bench, "first", T0_S)->tally.requests, 11);
+    assert_int_equal(delta_of_module(&bench, "first", T0_S - INTERVAL_S)->tally.requests, 11);
+    assert_int_equal(delta_of_module(&bench, TIDE_OVERFLOW_MODULE, T0_S)->tally.requests, 12);
+    tide_parcel_fini(&parcel);
+    bench_end(&bench);
+}
+
+static void a_chunk_of_countless_intervals_is_bounded_and_loses_no_count(void **state)
+{
+    enum { EVENTS = 300000 };
+    struct tide_fold_rules patient = fold_rules;
+    struct bench bench;
+    struct tide_parcel parcel;
+    uint64_t requests = 0, samples = 0;
+
+    (void)state;
+    bench_begin(&bench);
+    bench.rules.lateness_s = patient.lateness_s = INT64_C(1) << 31;
+    tide_parcel_init(&parcel, NULL);
+    for (int i = 0; i < EVENTS; i++) {
+        struct tide_event ev = response_at("auth", T0_US - i * INT64_C(10000000));
+
+        tide_parcel_fold(&parcel, &patient, &ev, T0_US);
+    }
+    build(&bench, &parcel, 1);
+    assert_true(bench.group.deltas <= TIDE_PARCEL_DELTAS + 2000);
+    for (uint32_t i = 0; i < bench.group.deltas; i++) {
+        requests += bench.group.delta[i].tally.requests;
+        samples += bench.group.delta[i].tally.samples;
+    }
+    assert_int_equal(requests, EVENTS);
+    assert_int_equal(samples, EVENTS);
+    assert_int_equal(bench.group.books.stored, EVENTS);
+    tide_parcel_fini(&parcel);
+    bench_end(&bench);
+}
+
+/* However many instances a chunk names, in whatever order: the 64 smallest and the rest, and no
+ * more work than the chunk is long. */
+static void countless_instances_are_the_64_smallest_and_the_rest(void **state)
+{
+    uint64_t seed = *(uint64_t *)*state + 2;
+    static const int sizes[] = {60, 130, 300, 2000, 200000};
+    struct bench bench;
+    struct tide_record expected, got;
+
+    bench_begin(&bench);
+    tide_record_init(&expected);
+    tide_record_init(&got);
+    for (size_t n = 0; n < sizeof(sizes) / sizeof(sizes[0]); n++) {
+        struct tide_parcel parcel;
+        const struct group_delta *delta;
+
+        tide_parcel_init(&parcel, NULL);
+        tide_record_reset(&expected);
+        for (int i = 0; i < sizes[n]; i++) {
+            struct tide_event ev = response_at("auth", T0_US + i % 7);
+            char name[20];
+            int len =
+                snprintf(name, sizeof(name), "i-%d", (int)tide_any_between(&seed, 0, sizes[n]));
+
+            ev.instance = (struct tide_text){name, (uint32_t)len};
+            ev.gauges = 3;
+            ev.gauge[0] = tide_any_between(&seed, 0, 5);
+            ev.gauge[1] = i;
+            tide_parcel_fold(&parcel, &fold_rules, &ev, T0_US);
+            tide_record_fold(
+                &expected, &ev, ev.time_us,
+                tide_hash64(fold_rules.instance_seed, ev.instance.start, ev.instance.len));
+        }
+        build(&bench, &parcel, 1);
+        delta = delta_of_module(&bench, "auth", T0_S);
+        record_of(&bench, delta, &got);
+        assert_true(tide_record_equal(&got, &expected));
+        assert_true(bench.group.gauge_sets < 1000);
+        tide_parcel_fini(&parcel);
+    }
+    tide_record_fini(&expected);
+    tide_record_fini(&got);
+    bench_end(&bench);
+}
+
 static void beyond_max_modules_new_names_are_overflow_and_old_ones_are_not(void **state)
 {
     struct bench bench;
@@ -460,6 +567,9 @@ int main(void)
         cmocka_unit_test(the_newest_error_stays_and_of_two_at_one_moment_the_larger),
         cmocka_unit_test(
             beyond_65536_module_intervals_a_chunk_goes_to_overflow_and_no_count_is_lost),
+        cmocka_unit_test(a_module_interval_that_was_there_in_time_keeps_its_events),
+        cmocka_unit_test(a_chunk_of_countless_intervals_is_bounded_and_loses_no_count),
+        cmocka_unit_test_prestate(countless_instances_are_the_64_smallest_and_the_rest, &seed),
         cmocka_unit_test(beyond_max_modules_new_names_are_overflow_and_old_ones_are_not),
         cmocka_unit_test(a_group_takes_at_least_one_parcel_and_not_too_many_facts),
         cmocka_unit_test(an_interval_that_ended_before_the_lateness_is_late_at_its_commit),
