@@ -74,7 +74,8 @@ class Captures(unittest.TestCase):
 
     def wait_read(self):
         """Until the daemon has read all that was sent."""
-        wait_for(lambda: sender.unread_bytes(self.daemon.forward) == 0, patience(30), "the daemon to read")
+        wait_for(lambda: sender.unread_bytes(self.daemon.forward) == 0, patience(30),
+                 lambda: "the daemon to read the rest: %d bytes" % sender.unread_bytes(self.daemon.forward))
 
     def finish(self, peer, stream):
         """The listed answer, then nothing more until the end of the connection."""

@@ -202,7 +202,7 @@ def unread_bytes(address):
     states = 1 << ESTABLISHED | 1 << CLOSE_WAIT | 1 << LISTEN
     any_peer = struct.pack(">HH", address[1], 0) + bytes(32) + struct.pack("=III", 0, 0xffffffff, 0xffffffff)
     body = struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, 0, 0, states) + any_peer
-    total = 0
+    ours, total = socket.inet_aton(address[0]), 0
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as kernel:
         kernel.send(struct.pack("=IHHII", 16 + len(body), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST_DUMP, 1, 0) + body)
         while True:
@@ -213,11 +213,13 @@ def unread_bytes(address):
                     return total
                 if kind == NLMSG_ERROR:
                     raise OSError(-struct.unpack_from("=i", data, at + 16)[0], "sock_diag")
-                state = data[at + 17]
-                queue, = struct.unpack_from("=I", data, at + 16 + 4 + SOCKET_ID_SIZE + 4)
-                if state == LISTEN:
-                    if queue:
-                        return -1
-                else:
+                at += 16
+                state, host = data[at + 1], data[at + 8:at + 12]
+                queue, = struct.unpack_from("=I", data, at + 4 + SOCKET_ID_SIZE + 4)
+                at += (size + 3 & ~3) - 16
+                if host != ours:
+                    continue  # one of our clients, with the same port at another loopback address
+                if state == LISTEN and queue:
+                    return -1
+                if state != LISTEN:
                     total += queue
-                at += size + 3 & ~3
