@@ -350,6 +350,8 @@ void head_drop_layers(struct head *head, int64_t before_s)
     struct head_generation *draft = head_draft(head);
     uint32_t gone = layer_place(draft, before_s);
 
+    if (gone == 0)
+        return;
     for (uint32_t i = 0; i < gone; i++) {
         if (head->exclusive)
             layer_free(draft->layer[i]);
