@@ -31,8 +31,8 @@
 #define TIDE_FLUSH_TICKS  100
 #define TIDE_LINGER_TICKS 20
 
-/* 30 s without a byte in an unfinished large frame, while others wait for that memory. */
-#define TIDE_STALLED_TICKS 600
+/* 10 s without a byte in an unfinished large frame, while others wait for that memory. */
+#define TIDE_STALLED_TICKS 200
 
 #define TIDE_PEER_TEXT_SIZE 64 /* "[IPv6]:port" */
 

@@ -49,12 +49,17 @@ static void compact(struct tide_conn *conn)
     conn->held_at = 0;
 }
 
-/* What the unfinished frame is likely to take in all, having len bytes now. */
+/* What to reserve for the unfinished frame, of which len bytes are there: what it declares, and at
+ * least the double, since a frame that declares only its next few bytes would be copied at each of
+ * them.
+ */
 static size_t wanted(const struct tide_conn *conn, size_t len)
 {
     size_t most = conn->shard->cfg->max_frame_bytes + TIDE_INPUT_SLACK;
-    size_t want = conn->scan.need > len ? conn->scan.need + TIDE_INPUT_SLACK : 2 * len;
+    size_t want = conn->scan.need + TIDE_INPUT_SLACK;
 
+    if (want < 2 * len)
+        want = 2 * len;
     if (want > most)
         want = most;
     return want > len ? want : len;
@@ -102,7 +107,9 @@ void tide_input_hold(struct tide_conn *conn, const uint8_t *data, size_t len)
         tide_input_release(conn);
         return;
     }
-    if (inside && (len > TIDE_SMALL_INPUT || conn->held_capacity <= TIDE_SMALL_INPUT)) {
+    /* A large buffer stays while there is, or is going to be, something large in it. */
+    if (inside && (len > TIDE_SMALL_INPUT || conn->held_capacity <= TIDE_SMALL_INPUT ||
+                   conn->scan.need > TIDE_SMALL_INPUT)) {
         conn->held_at = (size_t)(data - conn->held);
         conn->held_len = len;
         return;

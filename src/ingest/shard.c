@@ -242,18 +242,25 @@ static void age_ending(struct tide_shard *shard)
 }
 
 /* Whoever keeps a large buffer and sends nothing, while others wait for that memory, is not
- * healthy. */
+ * healthy. One at a time: its memory may be enough.
+ */
 static void age_holders(struct tide_shard *shard)
 {
+    struct tide_conn *quietest = NULL;
+
     if (TAILQ_EMPTY(&shard->memory_line))
         return;
     for (uint32_t i = 0; i < shard->slots; i++) {
         struct tide_conn *conn = shard->slot[i].conn;
 
-        if (conn && conn->reading && conn->held_capacity > TIDE_SMALL_INPUT &&
-            ++conn->quiet_ticks >= TIDE_STALLED_TICKS)
-            tide_conn_refuse_stalled(conn);
+        if (!conn || !conn->reading || conn->held_capacity <= TIDE_SMALL_INPUT)
+            continue;
+        conn->quiet_ticks++;
+        if (!quietest || conn->quiet_ticks > quietest->quiet_ticks)
+            quietest = conn;
     }
+    if (quietest && quietest->quiet_ticks >= TIDE_STALLED_TICKS)
+        tide_conn_refuse_stalled(quietest);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)

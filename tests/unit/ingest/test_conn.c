@@ -150,9 +150,12 @@ static void long_forward_array_trickles_in(void **state)
     free(stream.data);
 }
 
+#define NOISE (2u << 20)
+
 static void malformed_frame_closes_only_its_own_connection(void **state)
 {
     uint64_t before = tide_counted(TIDE_COUNT_CLOSED_MALFORMED);
+    uint8_t *noise;
     int good, bad;
 
     (void)state;
@@ -161,12 +164,31 @@ static void malformed_frame_closes_only_its_own_connection(void **state)
     bad = dial();
     exchange(good, "chunk-of-good-1");
     exchange(bad, "chunk-of-bad-1");
-    say(bad, "\xc1", 1);
+    noise = calloc(1, NOISE);
+    noise[0] = 0xc1;
+    say(bad, noise,
+        NOISE); /* most of it is not read any more; a FIN is heard all the same, no reset */
+    free(noise);
     hear_end(bad);
     exchange(good, "chunk-of-good-2");
     assert_int_equal(tide_counted(TIDE_COUNT_CLOSED_MALFORMED) - before, 1);
     close(good);
     close(bad);
+}
+
+static void refused_peer_that_stays_is_cut_off(void **state)
+{
+    uint64_t open = tide_counted(TIDE_COUNT_CONNECTIONS_OPEN);
+    int fd;
+
+    (void)state;
+    serve((struct tide_ingest_cfg){0});
+    fd = dial();
+    say(fd, "\xc1", 1);
+    hear_end(fd);
+    assert_int_equal(tide_counted(TIDE_COUNT_CONNECTIONS_OPEN), open + 1);
+    wait_until(tide_counted(TIDE_COUNT_CONNECTIONS_OPEN) == open);
+    close(fd);
 }
 
 static void what_came_before_the_broken_frame_is_acked(void **state)
@@ -324,6 +346,7 @@ int main(void)
         cmocka_unit_test_teardown(frames_of_every_size_class_survive_their_cuts, teardown),
         cmocka_unit_test_teardown(long_forward_array_trickles_in, teardown),
         cmocka_unit_test_teardown(malformed_frame_closes_only_its_own_connection, teardown),
+        cmocka_unit_test_teardown(refused_peer_that_stays_is_cut_off, teardown),
         cmocka_unit_test_teardown(what_came_before_the_broken_frame_is_acked, teardown),
         cmocka_unit_test_teardown(frame_over_the_limit_closes_as_soon_as_it_is_declared, teardown),
         cmocka_unit_test_teardown(strays_are_ignored_and_the_sixteenth_closes, teardown),

@@ -60,6 +60,36 @@ static void exhausted_pool_stops_reading_and_resumes(void **state)
     assert_int_equal(posted(), 150);
 }
 
+/* Whoever was interrupted in his buffer goes on first; nobody else reads one meanwhile. */
+static void waiting_peers_hold_one_buffer_in_all(void **state)
+{
+    enum { PEERS = 20 };
+    struct bytes out = {0};
+    uint64_t bytes = tide_counted(TIDE_COUNT_RECEIVED_BYTES);
+    int fd[PEERS];
+
+    (void)state;
+    serve((struct tide_ingest_cfg){.parcels = 4});
+    puppet_allow(0);
+    for (int i = 0; i < 40; i++)
+        put_packed(&out, "m", 1, 1, 4000, "one-of-forty");
+    for (int i = 0; i < PEERS; i++) {
+        fd[i] = dial();
+        say(fd[i], out.data, out.len);
+    }
+    wait_until(posted() == 4);
+    for (uint64_t i = 1; i <= 30; i++) {
+        puppet_allow(1);
+        wait_until(posted() == 4 + i);
+    }
+    assert_in_range(tide_counted(TIDE_COUNT_RECEIVED_BYTES) - bytes, 1, 2 * out.len);
+    puppet_allow(FOR_EVER);
+    wait_until(posted() == 40 * PEERS);
+    for (int i = 0; i < PEERS; i++)
+        close(fd[i]);
+    free(out.data);
+}
+
 static void stalled_commit_stops_reading(void **state)
 {
     struct bytes want = {0};
@@ -220,63 +250,6 @@ static void flooding_peers_do_not_starve_another(void **state)
     print_message("worst round trip beside three floods: %lld ms\n", (long long)worst_ms);
 }
 
-/* [t, bin of len bytes: the header alone */
-static void declare(int fd, uint32_t len)
-{
-    uint8_t header[8] = {0x92, 0xa1, 't', 0xc6};
-
-    for (int i = 0; i < 4; i++)
-        header[4 + i] = (uint8_t)(len >> (24 - 8 * i));
-    say(fd, header, sizeof(header));
-}
-
-/* Ten peers announce 16 MiB each, which is more than the shard's budget. All get through, and small
- * requests do not notice. */
-static void large_frames_wait_for_memory_and_get_it(void **state)
-{
-    enum { PEERS = 10 };
-    const uint32_t len = (16u << 20) - 64;
-    static uint8_t noise[1 << 20]; /* no entries: acked, and booked as one that is truncated */
-    uint64_t before;
-    uint32_t sent[PEERS];
-    int fd[PEERS], calm, left = PEERS;
-    int64_t deadline_ms;
-
-    (void)state;
-    serve((struct tide_ingest_cfg){0});
-    calm = dial();
-    exchange(calm, "calm-chunk-before");
-    memset(noise, 0xc1, sizeof(noise));
-    before = tide_counted(TIDE_COUNT_RECEIVED_BYTES);
-    for (int i = 0; i < PEERS; i++) {
-        fd[i] = dial();
-        declare(fd[i], len);
-    }
-    wait_until(tide_counted(TIDE_COUNT_RECEIVED_BYTES) - before == 8 * PEERS);
-    for (int i = 0; i < PEERS; i++) {
-        sent[i] = 1000; /* now each asks for its 16 MiB, and not all get it */
-        say(fd[i], noise, sent[i]);
-    }
-    exchange(calm, "calm-chunk-between");
-    deadline_ms = now_ms() + 3 * DEADLINE_MS;
-    while (left > 0) {
-        assert_true(now_ms() < deadline_ms);
-        for (int i = 0; i < PEERS; i++) {
-            size_t part = len - sent[i] < sizeof(noise) ? len - sent[i] : sizeof(noise);
-            ssize_t n = part ? send(fd[i], noise, part, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
-
-            assert_true(n >= 0 || errno == EAGAIN);
-            if (n > 0 && (sent[i] += (uint32_t)n) == len)
-                left--;
-        }
-    }
-    wait_until(posted() == 2 + PEERS);
-    exchange(calm, "calm-chunk-after");
-    for (int i = 0; i < PEERS; i++)
-        close(fd[i]);
-    close(calm);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,7 +260,7 @@ int main(void)
         cmocka_unit_test_teardown(full_loose_parcel_stops_reading_while_one_is_in_flight, teardown),
         cmocka_unit_test_teardown(large_request_without_chunk_travels_alone, teardown),
         cmocka_unit_test_teardown(flooding_peers_do_not_starve_another, teardown),
-        cmocka_unit_test_teardown(large_frames_wait_for_memory_and_get_it, teardown),
+        cmocka_unit_test_teardown(waiting_peers_hold_one_buffer_in_all, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
