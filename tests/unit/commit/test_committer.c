@@ -34,12 +34,16 @@ static struct {
     bool shut;    /* commits wait here */
     int waiting;  /* how many do */
     int failures; /* that many commits fail; < 0: all of them */
+    bool doubt;   /* the next commit ends in a panic, which lasts until LMDB is closed */
+    atomic_bool panic;
 } gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static int at_the_gate(enum interposed call)
 {
     int code = 0;
 
+    if (atomic_load(&gate.panic))
+        return MDB_PANIC;
     if (call != CALL_TXN_COMMIT)
         return 0;
     pthread_mutex_lock(&gate.lock);
@@ -54,6 +58,22 @@ static int at_the_gate(enum interposed call)
     }
     pthread_mutex_unlock(&gate.lock);
     return code;
+}
+
+/* In doubt: it happened, and nobody can tell. */
+static int past_the_gate(enum interposed call, int code)
+{
+    if (call == CALL_TXN_COMMIT && gate.doubt) {
+        gate.doubt = false;
+        atomic_store(&gate.panic, true);
+        return MDB_PANIC;
+    }
+    return code;
+}
+
+static void end_panic(void)
+{
+    atomic_store(&gate.panic, false);
 }
 
 static void set_gate(bool shut, int failures)
@@ -444,6 +464,33 @@ static void stopping_while_the_store_fails_drops_what_cannot_be_written(void **s
     bench_end(&bench);
 }
 
+static void a_commit_in_doubt_is_settled_by_itself_and_counted_once(void **state)
+{
+    struct bench bench;
+
+    (void)state;
+    bench_begin(&bench, 6);
+    set_gate(true, 0);
+    for (size_t i = 0; i < 6; i++) /* with and without identity */
+        post(&bench, i, 2, i % 2 ? i : 0, bench.home);
+    wait_at_gate();
+    gate.doubt = true;
+    set_gate(false, 0);
+    for (size_t i = 0; i < 6; i++) {
+        struct tide_parcel *parcel = come_home(bench.home);
+
+        assert_int_equal(parcel->owner, i);
+        assert_int_equal(parcel->fate, TIDE_FATE_COMMITTED);
+    }
+    assert_false(gate.doubt);
+    assert_int_equal(stored(&bench), 12);
+    bench_stop(&bench);
+    tide_store_close(bench.store);
+    bench_open(&bench);
+    assert_int_equal(stored(&bench), 12);
+    bench_end(&bench);
+}
+
 /* ---- chores ---- */
 
 static void intervals_are_sealed_without_anybody_asking(void **state)
@@ -489,9 +536,12 @@ int main(void)
         cmocka_unit_test(a_failing_store_stalls_acks_nobody_and_recovers_by_itself),
         cmocka_unit_test(any_number_of_failures_commits_each_parcel_once),
         cmocka_unit_test(stopping_while_the_store_fails_drops_what_cannot_be_written),
+        cmocka_unit_test(a_commit_in_doubt_is_settled_by_itself_and_counted_once),
         cmocka_unit_test(intervals_are_sealed_without_anybody_asking),
     };
 
     interpose_before = at_the_gate;
+    interpose_after = past_the_gate;
+    interpose_closed = end_panic;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -67,4 +67,18 @@ INTERPOSE(CALL_CURSOR_DEL, mdb_cursor_del, (MDB_cursor * cursor, unsigned flags)
 
 #undef INTERPOSE
 
+/* Told when an environment was closed. */
+static void (*interpose_closed)(void);
+
+void mdb_env_close(MDB_env *env)
+{
+    static void (*next)(MDB_env *);
+
+    if (!next)
+        *(void **)&next = interposed_next("mdb_env_close");
+    next(env);
+    if (interpose_closed)
+        interpose_closed();
+}
+
 #endif

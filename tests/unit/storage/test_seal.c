@@ -168,6 +168,32 @@ static void a_long_journal_is_checkpointed_before_its_minute(void **state)
     world_end(&world);
 }
 
+static void a_late_commit_between_two_slices_of_a_cut_stays_in_the_journal(void **state)
+{
+    struct world world;
+    struct tide_err err = {""};
+    struct tide_snapshot *snapshot;
+
+    (void)state;
+    world_begin(&world);
+    for (int i = 0; i < 300; i++) /* one slice cuts 256 */
+        must_commit_one(&world, "auth", T0_US);
+    advance(&world, 12);
+    must_seal(&world);
+    advance(&world, 61);
+    assert_int_equal(tide_store_upkeep(world.store, world.now_us, &err), TIDE_AGAIN);
+    assert_int_equal(table_entries(&world, TABLE_JOURNAL), 44);
+    must_commit_one(&world, "auth", T0_US); /* after the checkpoint: no total on disk has it */
+    must_upkeep(&world);
+    assert_int_equal(table_entries(&world, TABLE_JOURNAL), 1);
+    world_reopen(&world);
+    snapshot = must_look(&world);
+    assert_int_equal(tide_snapshot_fleet_total(snapshot)->tally.requests, 301);
+    assert_int_equal(walked_requests(snapshot, TIDE_FLEET), 301);
+    tide_snapshot_close(snapshot);
+    world_end(&world);
+}
+
 /* ---- identities ---- */
 
 static void identities_leave_memory_and_disk_with_their_window(void **state)
@@ -488,6 +514,7 @@ int main(void)
         cmocka_unit_test(an_hour_of_minutes_keeps_the_journal_short_and_every_answer_true),
         cmocka_unit_test(an_event_of_the_future_keeps_its_commit_in_the_journal),
         cmocka_unit_test(a_long_journal_is_checkpointed_before_its_minute),
+        cmocka_unit_test(a_late_commit_between_two_slices_of_a_cut_stays_in_the_journal),
         cmocka_unit_test(identities_leave_memory_and_disk_with_their_window),
         cmocka_unit_test(identities_leave_when_there_are_too_many),
         cmocka_unit_test(identities_of_many_parts_go_in_slices),

@@ -514,31 +514,35 @@ static void a_write_that_fails_is_taken_back_and_the_retry_succeeds(void **state
     world_end(&world);
 }
 
-static void a_meta_page_that_cannot_be_written_leaves_the_commit_in_doubt(void **state)
+/* LMDB does not trust itself after that, and takes no transaction until it is opened anew. */
+static void a_meta_page_that_cannot_be_written_is_survived_without_a_restart(void **state)
 {
     struct world world;
-    struct tide_snapshot *snapshot;
+    struct tide_snapshot *reader;
     struct tide_err err = {""};
 
     (void)state;
     world_begin(&world);
     must_commit(&world, 1, 2);
+    reader = must_look(&world);
     break_meta = true;
-    assert_int_equal(world_commit(&world, 3, 2, world.now_us, &err), TIDE_IO);
+    for (int i = 0; i < 3; i++) {
+        assert_int_not_equal(world_commit(&world, 3, 2, world.now_us, &err), TIDE_OK);
+        assert_int_not_equal(tide_store_state(world.store), TIDE_STORE_OK);
+    }
     break_meta = false;
-    assert_int_not_equal(tide_store_state(world.store), TIDE_STORE_OK);
-    /* LMDB does not trust itself any more: nobody is acked until the store is reopened */
-    for (int i = 0; i < 3; i++)
-        assert_int_equal(world_commit(&world, 3, 2, world.now_us, &err), TIDE_IN_DOUBT);
+    /* not while a reader is in it */
+    assert_int_equal(world_commit(&world, 3, 2, world.now_us, &err), TIDE_IN_DOUBT);
     assert_int_equal(tide_store_state(world.store), TIDE_STORE_IN_DOUBT);
+    compare(&world, reader);
+    tide_snapshot_close(reader);
+    must_commit(&world, 3, 2);
+    assert_int_equal(world.books.chunks_committed, 4);
+    assert_int_equal(tide_store_state(world.store), TIDE_STORE_OK);
+    compare_now(&world);
     world_reopen(&world);
-    snapshot = must_look(&world);
-    if (tide_snapshot_info(snapshot)->ledger.received != world.books.received)
-        for (uint64_t n = 3; n < 5; n++)
-            model_add(&world, n, world.now_us, false);
-    compare(&world, snapshot);
-    tide_snapshot_close(snapshot);
     must_commit(&world, 1, 4);
+    assert_int_equal(world.books.chunks_committed, 4);
     compare_now(&world);
     world_end(&world);
 }
@@ -599,7 +603,7 @@ int main(void)
         cmocka_unit_test(the_largest_group_is_replayed),
         cmocka_unit_test(a_full_map_keeps_everything_and_a_larger_one_goes_on),
         cmocka_unit_test(a_write_that_fails_is_taken_back_and_the_retry_succeeds),
-        cmocka_unit_test(a_meta_page_that_cannot_be_written_leaves_the_commit_in_doubt),
+        cmocka_unit_test(a_meta_page_that_cannot_be_written_is_survived_without_a_restart),
         cmocka_unit_test(figures_tell_readers_and_identities),
     };
 
