@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum retired_kind { RETIRED_NODE, RETIRED_PAGE, RETIRED_LAYER };
+
 /* Something replaced or dropped, still reachable from generations up to `until`. */
 struct retired {
     struct retired *next;
     uint64_t until;
-    enum { RETIRED_NODE, RETIRED_PAGE, RETIRED_LAYER } kind;
+    enum retired_kind kind;
     void *what;
 };
 
@@ -125,13 +127,12 @@ static void retired_free(struct retired *retired)
     free(retired);
 }
 
-static void retire(struct head *head, int kind, void *what)
+static void retire(struct head *head, enum retired_kind kind, void *what)
 {
     struct retired *retired = must(malloc(sizeof(*retired)));
 
-    *retired =
-        (struct retired){.next = head->retired, .until = head->current->number, .what = what};
-    retired->kind = kind;
+    *retired = (struct retired){
+        .next = head->retired, .until = head->current->number, .kind = kind, .what = what};
     head->retired = retired;
 }
 

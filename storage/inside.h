@@ -66,6 +66,12 @@ struct tide_store {
     bool identities_expired; /* ... and some that left memory may still be on disk */
     enum tide_fate *fate;
     size_t fate_capacity;
+    bool unsure; /* the last transaction failed: ask before the next */
+    struct {
+        size_t count; /* parcels of the group commit that failed last, 0: none is in doubt */
+        int64_t now_us;
+        uint64_t seq; /* that it would have got */
+    } attempt;
 
     /* shared */
     struct head *head;
@@ -117,6 +123,14 @@ void marks_pop(struct journal_marks *marks);
 
 /* Counts a damaged value and names it in the log. */
 void damaged(const char *table, const MDB_val *key);
+
+/* What a seal does in memory once state.sealed_upto_s is on disk: the intervals before it leave the
+ * head. */
+void seal_publish(struct tide_store *store);
+
+/* After a failed transaction: makes sure that the store can be written, reopening it when LMDB
+ * refuses to go on, and then store->state is what is on disk. TIDE_IN_DOUBT: not yet. */
+enum tide_rc store_recover(struct tide_store *store, struct tide_err *err);
 
 /* Turns a failed transaction into the store's condition (a full disk hides behind EIO). Returns the
  * rc to hand up. */

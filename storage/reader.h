@@ -4,7 +4,8 @@
 
 #include "inside.h"
 
-/* Fills readers, oldest_reader_us and free_pages. */
+/* Fills readers, oldest_reader_us and free_pages. The caller holds readers_lock, and the
+ * environment is open. */
 void reader_stats(struct tide_store *store, struct tide_store_stats *ret);
 
 #endif

@@ -94,7 +94,12 @@ enum tide_rc tide_snapshot_open(struct tide_store *store, struct tide_snapshot *
     tide_record_init(&snapshot->part);
     tide_record_init(&snapshot->fleet);
     snapshot->generation = head_pin(store->head);
-    enlist(snapshot);
+    enlist(snapshot); /* from here on nobody reopens the environment */
+    if (!store->env) {
+        tide_err_set(err, "the store is being reopened after a commit in doubt");
+        tide_snapshot_close(snapshot);
+        return TIDE_UNAVAILABLE;
+    }
     code = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &snapshot->txn);
     if (!code)
         code = mdb_cursor_open(snapshot->txn, store->dbi[TABLE_ROW], &snapshot->row);
@@ -549,9 +554,7 @@ static uint64_t free_pages(struct tide_store *store)
 void reader_stats(struct tide_store *store, struct tide_store_stats *ret)
 {
     ret->free_pages = free_pages(store);
-    pthread_mutex_lock(&store->readers_lock);
     ret->readers = store->readers;
     if (store->reader_first)
         ret->oldest_reader_us = tide_clock_mono_us() - store->reader_first->opened_us;
-    pthread_mutex_unlock(&store->readers_lock);
 }

@@ -166,6 +166,20 @@ static enum tide_rc checkpoint(struct tide_store *store, int64_t now_us, struct 
 
 /* ---- seal ---- */
 
+/* A group commit in doubt is settled by the next commit, with its own parcels at hand; nothing else
+ * may write before. */
+static enum tide_rc may_write(struct tide_store *store, struct tide_err *err)
+{
+    enum tide_rc rc;
+
+    if (store->attempt.count) {
+        tide_err_set(err, "a failed commit comes first");
+        return TIDE_AGAIN;
+    }
+    rc = store_recover(store, err);
+    return rc ? store_failed(store, rc) : TIDE_OK;
+}
+
 static int64_t due_s(const struct tide_store *store, int64_t now_us)
 {
     return tide_floor_s(now_us / 1000000 - store->cfg.grace_s, store->cfg.interval_s);
@@ -194,13 +208,35 @@ static enum tide_rc write_rows(struct tide_store *store, int64_t upto_s, struct 
     return slices_end(&slices, &next, err);
 }
 
+void seal_publish(struct tide_store *store)
+{
+    struct head_generation *draft;
+
+    head_begin(store->head);
+    draft = head_draft(store->head);
+    for (uint32_t i = 0; i < draft->layers && draft->layer[i]->start_s < store->state.sealed_upto_s;
+         i++) {
+        join_totals(store, draft->layer[i]);
+        tide_count(TIDE_COUNT_SEALS, 1);
+    }
+    head_drop_layers(store->head, store->state.sealed_upto_s);
+    draft->commit_seq = store->state.commit_seq;
+    draft->sealed_upto_s = store->state.sealed_upto_s;
+    head_publish(store->head);
+}
+
 enum tide_rc tide_store_seal(struct tide_store *store, int64_t now_us, struct tide_err *err)
 {
-    const struct head_generation *current = head_current(store->head);
-    int64_t before_s = due_s(store, now_us), upto_s = 0;
+    const struct head_generation *current;
+    int64_t before_s = due_s(store, now_us), upto_s;
     uint32_t due = 0;
     enum tide_rc rc;
 
+    if (now_us < tide_store_next_seal_us(store))
+        return TIDE_OK;
+    if ((rc = may_write(store, err)))
+        return rc;
+    current = head_current(store->head);
     while (due < current->layers && current->layer[due]->start_s < before_s)
         due++;
     if (due == 0)
@@ -209,14 +245,7 @@ enum tide_rc tide_store_seal(struct tide_store *store, int64_t now_us, struct ti
     assert(upto_s > store->state.sealed_upto_s);
     if ((rc = write_rows(store, upto_s, err)))
         return rc;
-    head_begin(store->head);
-    for (uint32_t i = 0; i < due; i++)
-        join_totals(store, head_draft(store->head)->layer[i]);
-    head_drop_layers(store->head, upto_s);
-    head_draft(store->head)->commit_seq = store->state.commit_seq;
-    head_draft(store->head)->sealed_upto_s = upto_s;
-    head_publish(store->head);
-    tide_count(TIDE_COUNT_SEALS, due);
+    seal_publish(store);
     return TIDE_OK;
 }
 
@@ -336,6 +365,8 @@ enum tide_rc tide_store_upkeep(struct tide_store *store, int64_t now_us, struct 
 {
     enum tide_rc rc;
 
+    if ((rc = may_write(store, err)))
+        return rc;
     if (now_us - store->reader_check_us >= READER_CHECK_US || now_us < store->reader_check_us) {
         int dead = 0;
 

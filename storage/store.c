@@ -1,9 +1,10 @@
-/* store - open, lock, close, and the one transaction that matters: a group commit.
+/* store - open, lock and close; the condition of the store; and finding out what happened after a
+ * failure.
  *
- * Its order is the whole promise. Known chunks are dropped; identities, journal, corrections, new
- * modules, books and commit_seq go down in one synced transaction; only after it the head is merged
- * and published, and only after that the parcels' fates are set, which is the permission to ack. So
- * nothing visible can be taken back, and nothing acked can be lost.
+ * A commit whose data could not be written did not happen. One whose meta page could not be written
+ * is in doubt, and LMDB refuses to write from then on. So after any failure the next writer first
+ * asks whether the environment still takes transactions; if not, it is closed and opened anew, as
+ * soon as no reader is in it, and commit_seq tells what is on disk.
  */
 #include "inside.h"
 
@@ -135,6 +136,9 @@ static enum tide_rc open_env(struct tide_store *store, struct tide_err *err)
                             0600);
     if (code) {
         tide_err_set(err, "open %s: %s", store->data_path, mdb_strerror(code));
+        if (store->env)
+            mdb_env_close(store->env);
+        store->env = NULL;
         return tide_rc_from_lmdb(code);
     }
     return TIDE_OK;
@@ -243,6 +247,7 @@ enum tide_rc store_failed(struct tide_store *store, enum tide_rc rc)
 {
     enum tide_store_state condition = TIDE_STORE_FULL, before;
 
+    store->unsure = true;
     if (rc == TIDE_IO && disk_is_full(store))
         rc = TIDE_DISK_FULL;
     if (rc == TIDE_IN_DOUBT)
@@ -264,124 +269,62 @@ void store_succeeded(struct tide_store *store)
         tide_log(TIDE_INFO, "storage", "store is ok again, was %s", tide_store_state_name(before));
 }
 
+/* Closes and opens the environment; not while a reader is in it. */
+static enum tide_rc reopen(struct tide_store *store, struct tide_err *err)
+{
+    enum tide_rc rc = TIDE_OK;
+
+    pthread_mutex_lock(&store->readers_lock);
+    if (store->readers) {
+        tide_err_set(
+            err, "the last commit is in doubt; waiting for %llu readers to finish before reopening",
+            (unsigned long long)store->readers);
+        rc = TIDE_IN_DOUBT;
+    } else {
+        if (store->env)
+            mdb_env_close(store->env);
+        store->env = NULL;
+        if ((rc = open_env(store, err)) == TIDE_OK && (rc = schema_open(store, err))) {
+            mdb_env_close(store->env); /* its tables are not open: of no use */
+            store->env = NULL;
+        }
+    }
+    pthread_mutex_unlock(&store->readers_lock);
+    if (rc == TIDE_OK)
+        tide_log(TIDE_WARNING, "storage",
+                 "reopened the store after a commit in doubt: commit_seq is %llu",
+                 (unsigned long long)store->state.commit_seq);
+    return rc;
+}
+
+enum tide_rc store_recover(struct tide_store *store, struct tide_err *err)
+{
+    MDB_txn *txn;
+    int code;
+
+    if (!store->unsure)
+        return TIDE_OK;
+    if (store->env) {
+        code = mdb_txn_begin(store->env, NULL, 0, &txn);
+        if (!code)
+            mdb_txn_abort(txn);
+        if (code != MDB_PANIC) {
+            store->unsure = code != 0;
+            tide_err_set(err, "%s", mdb_strerror(code));
+            return tide_rc_from_lmdb(code);
+        }
+    }
+    if (reopen(store, err) != TIDE_OK)
+        return TIDE_IN_DOUBT;
+    store->unsure = false;
+    if (store->state.sealed_upto_s > head_current(store->head)->sealed_upto_s)
+        seal_publish(store); /* it was the end of a seal, and it had happened */
+    return TIDE_OK;
+}
+
 enum tide_store_state tide_store_state(const struct tide_store *store)
 {
     return atomic_load(&store->condition);
-}
-
-/* ---- commit ---- */
-
-static uint32_t put_stream(struct txn *txn, enum table table, uint64_t seq, const struct blob *blob)
-{
-    uint8_t key[KEY_JOURNAL_SIZE];
-
-    key_journal(key, seq, 0);
-    txn_put_parts(txn, table, key, sizeof(key), 2, blob->start, blob->len, TIDE_VALUE_PAGE,
-                  MDB_APPEND);
-    return (uint32_t)key[8] << 8 | key[9];
-}
-
-static void put_corrections(struct txn *txn, struct blob *blob, const struct group *group,
-                            uint64_t seq)
-{
-    for (uint32_t i = 0; i < group->deltas; i++) {
-        const struct group_delta *delta = &group->delta[i];
-        struct row_view view = group_view(group, delta);
-        uint8_t key[KEY_CORRECTION_SIZE];
-
-        if (!delta->late)
-            continue;
-        blob->len = 0;
-        row_encode_view(blob, &view, delta->start_s * 1000000);
-        key_correction(key, delta->start_s, delta->module, seq);
-        txn_put_parts(txn, TABLE_CORRECTION, key, sizeof(key), 1, blob->start, blob->len,
-                      TIDE_VALUE_LEAF, 0);
-    }
-}
-
-/* Writes the group; *ret_parts: how many values its journal entry takes. */
-static enum tide_rc write_group(struct tide_store *store, const struct group *group,
-                                const struct store_state *state, int64_t now_us,
-                                uint32_t *ret_parts, struct tide_err *err)
-{
-    struct txn txn;
-
-    txn_begin(&txn, store->env, store->dbi, true);
-    for (uint32_t id = group->modules_before + 1; id <= modules_count(store->modules); id++)
-        totals_put(&txn, &store->blob, modules_name(store->modules, id), id, NULL, 0, 0);
-    if (group->identities) {
-        journal_encode_identities(&store->blob, group, now_us);
-        put_stream(&txn, TABLE_IDENTITY, state->commit_seq, &store->blob);
-    }
-    if (group->deltas) {
-        journal_encode(&store->blob, group);
-        *ret_parts = put_stream(&txn, TABLE_JOURNAL, state->commit_seq, &store->blob) + 1;
-        put_corrections(&txn, &store->blob, group, state->commit_seq);
-    }
-    schema_put_state(&txn, state);
-    return txn_end(&txn, err);
-}
-
-static void merge_into_head(struct tide_store *store, const struct group *group,
-                            const struct store_state *state)
-{
-    struct head_generation *draft;
-
-    head_begin(store->head);
-    draft = head_draft(store->head);
-    draft->commit_seq = state->commit_seq;
-    draft->ledger = state->ledger;
-    draft->modules = modules_count(store->modules);
-    for (uint32_t i = 0; i < group->deltas; i++) {
-        const struct group_delta *delta = &group->delta[i];
-        struct row_view view = group_view(group, delta);
-
-        head_take_delta(store, delta->module, delta->start_s, &view, delta->error, delta->error_len,
-                        delta->error_us);
-    }
-    head_publish(store->head);
-}
-
-enum tide_rc tide_store_commit(struct tide_store *store, struct tide_parcel *const *parcel,
-                               size_t count, int64_t now_us, size_t *ret_taken,
-                               struct tide_err *err)
-{
-    struct group *group = &store->group;
-    struct store_state state = store->state;
-    struct group_rules rules = {.now_us = now_us,
-                                .sealed_upto_s = state.sealed_upto_s,
-                                .interval_s = store->cfg.interval_s,
-                                .lateness_s = store->cfg.lateness_s,
-                                .max_modules = store->cfg.max_modules};
-    uint32_t parts = 0;
-    enum tide_rc rc;
-
-    if (count > store->fate_capacity) {
-        store->fate = realloc(store->fate, count * sizeof(*store->fate));
-        if (!store->fate)
-            abort();
-        store->fate_capacity = count;
-    }
-    count =
-        group_build(group, parcel, count, store->fate, &rules, store->modules, store->identities);
-    state.commit_seq++;
-    tide_ledger_add(&state.ledger, &group->books);
-    assert(tide_ledger_balanced(&state.ledger));
-    if ((rc = write_group(store, group, &state, now_us, &parts, err))) {
-        group_undo(group, store->modules, store->identities);
-        return store_failed(store, rc);
-    }
-    store->state = state;
-    store_succeeded(store);
-    if (parts)
-        marks_push(&store->marks,
-                   (struct journal_mark){state.commit_seq, group->newest_start_s, parts});
-    merge_into_head(store, group, &state);
-    atomic_store(&store->identity_count, identity_count(store->identities));
-    for (size_t i = 0; i < count; i++)
-        parcel[i]->fate = store->fate[i];
-    *ret_taken = count;
-    return TIDE_OK;
 }
 
 /* ---- figures ---- */
@@ -393,12 +336,16 @@ void tide_store_stats(struct tide_store *store, struct tide_store_stats *ret)
     struct stat file;
 
     *ret = (struct tide_store_stats){0};
-    mdb_env_info(store->env, &info);
-    mdb_env_stat(store->env, &page);
-    ret->used_bytes = (info.me_last_pgno + 1) * page.ms_psize;
+    pthread_mutex_lock(&store->readers_lock);
+    if (store->env) {
+        mdb_env_info(store->env, &info);
+        mdb_env_stat(store->env, &page);
+        ret->used_bytes = (info.me_last_pgno + 1) * page.ms_psize;
+        reader_stats(store, ret);
+    }
+    pthread_mutex_unlock(&store->readers_lock);
     if (stat(store->data_path, &file) == 0)
         ret->file_bytes = (uint64_t)file.st_size;
-    reader_stats(store, ret);
     ret->identities = atomic_load(&store->identity_count);
     ret->oldest_identity_us = (int64_t)atomic_load(&store->identity_oldest_s) * 1000000;
     ret->identity_bound = atomic_load(&store->identity_by_count) ? "count" : "window";

@@ -116,6 +116,15 @@ void txn_put_parts(struct txn *txn, enum table table, uint8_t *key, size_t key_l
     } while (from < end);
 }
 
+uint32_t parts_of(size_t len, size_t part_max)
+{
+    uint8_t header[TIDE_VARINT_MAX];
+    size_t whole = len + (size_t)(tide_put_varint(header, len) - header),
+           room = part_max - TIDE_CRC_SIZE;
+
+    return (uint32_t)((whole + room - 1) / room);
+}
+
 enum tide_rc txn_end(struct txn *txn, struct tide_err *err)
 {
     if (!txn->rc)

@@ -46,6 +46,9 @@ void txn_put_parts(struct txn *txn, enum table table, uint8_t *key, size_t key_l
                    size_t part_digits, const void *payload, size_t len, size_t part_max,
                    unsigned flags);
 
+/* How many parts txn_put_parts makes of a payload. */
+uint32_t parts_of(size_t len, size_t part_max);
+
 /* Commits, or aborts when a step had failed. */
 enum tide_rc txn_end(struct txn *txn, struct tide_err *err);
 void txn_abort(struct txn *txn);

@@ -219,7 +219,7 @@ static void *run(void *arg)
             sound = commit_group(commit);
         else if (stopping)
             return NULL;
-        sound = do_chores(commit) && sound;
+        sound = sound && do_chores(commit);
         set_failing(commit, !sound);
         if (sound)
             continue;

@@ -1,7 +1,7 @@
 /* hist - see the door for the model. The bucket of a value is decided on the bits of its double:
- * the exponent is the octave, and a table of the 32 mantissas of 2^(k/32) places it inside; a
- * 64-byte index into that table leaves at most two comparisons. Exact, 2 ns, and independent of
- * libm and locale.
+ * the exponent is the octave, and a table of the 32 mantissas of 2^(k/32) places it inside. A
+ * 64-byte index tells how many of them lie below a 64th of an octave; bounds are further apart than
+ * that, so one comparison decides. Exact, 2 ns, and independent of libm and locale.
  */
 #include "tidemark/hist.h"
 
@@ -48,7 +48,6 @@ unsigned tide_hist_bucket(double us)
     octave = (unsigned)(bits >> 52) - 1023;
     mantissa = bits & UINT64_C(0xfffffffffffff);
     k = below[mantissa >> 46];
-    k += mantissa > bound[k];
     k += mantissa > bound[k];
     return octave * TIDE_HIST_SUB + k;
 }

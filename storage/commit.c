@@ -1,0 +1,170 @@
+/* commit - the one transaction that matters.
+ *
+ * Its order is the whole promise. Known chunks are dropped; identities, journal, corrections, new
+ * modules, books and commit_seq go down in one synced transaction; only after it the head is merged
+ * and published, and only after that the parcels' fates are set, which is the permission to ack. So
+ * nothing visible can be taken back, and nothing acked can be lost.
+ *
+ * When it fails, everything taken for it is given back and the same parcels come again. Should it
+ * turn out then that it had happened after all (see store_recover), the same group is built once
+ * more and only the writing is left out.
+ */
+#include "inside.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "key.h"
+
+static uint32_t put_stream(struct txn *txn, enum table table, uint64_t seq, const struct blob *blob)
+{
+    uint8_t key[KEY_JOURNAL_SIZE];
+
+    key_journal(key, seq, 0);
+    txn_put_parts(txn, table, key, sizeof(key), 2, blob->start, blob->len, TIDE_VALUE_PAGE,
+                  MDB_APPEND);
+    return (uint32_t)key[8] << 8 | key[9];
+}
+
+static void put_corrections(struct txn *txn, struct blob *blob, const struct group *group,
+                            uint64_t seq)
+{
+    for (uint32_t i = 0; i < group->deltas; i++) {
+        const struct group_delta *delta = &group->delta[i];
+        struct row_view view = group_view(group, delta);
+        uint8_t key[KEY_CORRECTION_SIZE];
+
+        if (!delta->late)
+            continue;
+        blob->len = 0;
+        row_encode_view(blob, &view, delta->start_s * 1000000);
+        key_correction(key, delta->start_s, delta->module, seq);
+        txn_put_parts(txn, TABLE_CORRECTION, key, sizeof(key), 1, blob->start, blob->len,
+                      TIDE_VALUE_LEAF, 0);
+    }
+}
+
+/* How many values the group's journal entry takes. */
+static uint32_t journal_parts(struct blob *blob, const struct group *group)
+{
+    if (!group->deltas)
+        return 0;
+    journal_encode(blob, group);
+    return parts_of(blob->len, TIDE_VALUE_PAGE);
+}
+
+/* Writes the group; *ret_parts: how many values its journal entry takes. */
+static enum tide_rc write_group(struct tide_store *store, const struct group *group,
+                                const struct store_state *state, int64_t now_us,
+                                uint32_t *ret_parts, struct tide_err *err)
+{
+    struct txn txn;
+
+    txn_begin(&txn, store->env, store->dbi, true);
+    for (uint32_t id = group->modules_before + 1; id <= modules_count(store->modules); id++)
+        totals_put(&txn, &store->blob, modules_name(store->modules, id), id, NULL, 0, 0);
+    if (group->identities) {
+        journal_encode_identities(&store->blob, group, now_us);
+        put_stream(&txn, TABLE_IDENTITY, state->commit_seq, &store->blob);
+    }
+    if (group->deltas) {
+        journal_encode(&store->blob, group);
+        *ret_parts = put_stream(&txn, TABLE_JOURNAL, state->commit_seq, &store->blob) + 1;
+        put_corrections(&txn, &store->blob, group, state->commit_seq);
+    }
+    schema_put_state(&txn, state);
+    return txn_end(&txn, err);
+}
+
+static void merge_into_head(struct tide_store *store, const struct group *group,
+                            const struct store_state *state)
+{
+    struct head_generation *draft;
+
+    head_begin(store->head);
+    draft = head_draft(store->head);
+    draft->commit_seq = state->commit_seq;
+    draft->ledger = state->ledger;
+    draft->modules = modules_count(store->modules);
+    for (uint32_t i = 0; i < group->deltas; i++) {
+        const struct group_delta *delta = &group->delta[i];
+        struct row_view view = group_view(group, delta);
+
+        head_take_delta(store, delta->module, delta->start_s, &view, delta->error, delta->error_len,
+                        delta->error_us);
+    }
+    head_publish(store->head);
+}
+
+/* After a failed attempt: did it happen? Then the group must be the same one again. */
+static enum tide_rc settle(struct tide_store *store, size_t *count, int64_t *now_us,
+                           bool *ret_happened, struct tide_err *err)
+{
+    enum tide_rc rc = store_recover(store, err);
+
+    *ret_happened = false;
+    if (rc)
+        return rc;
+    if (store->attempt.count && store->state.commit_seq == store->attempt.seq) {
+        assert(*count >= store->attempt.count);
+        *ret_happened = true;
+        *count = store->attempt.count;
+        *now_us = store->attempt.now_us;
+    }
+    store->attempt.count = 0;
+    return TIDE_OK;
+}
+
+enum tide_rc tide_store_commit(struct tide_store *store, struct tide_parcel *const *parcel,
+                               size_t count, int64_t now_us, size_t *ret_taken,
+                               struct tide_err *err)
+{
+    struct group *group = &store->group;
+    struct store_state state;
+    struct group_rules rules;
+    uint32_t parts = 0;
+    bool happened;
+    enum tide_rc rc;
+
+    if ((rc = settle(store, &count, &now_us, &happened, err)))
+        return store_failed(store, rc);
+    if (count > store->fate_capacity) {
+        store->fate = realloc(store->fate, count * sizeof(*store->fate));
+        if (!store->fate)
+            abort();
+        store->fate_capacity = count;
+    }
+    state = store->state;
+    rules = (struct group_rules){.now_us = now_us,
+                                 .sealed_upto_s = state.sealed_upto_s,
+                                 .interval_s = store->cfg.interval_s,
+                                 .lateness_s = store->cfg.lateness_s,
+                                 .max_modules = store->cfg.max_modules};
+    count =
+        group_build(group, parcel, count, store->fate, &rules, store->modules, store->identities);
+    if (happened) {
+        parts = journal_parts(&store->blob, group);
+    } else {
+        state.commit_seq++;
+        tide_ledger_add(&state.ledger, &group->books);
+        assert(tide_ledger_balanced(&state.ledger));
+        if ((rc = write_group(store, group, &state, now_us, &parts, err))) {
+            group_undo(group, store->modules, store->identities);
+            store->attempt.count = count;
+            store->attempt.now_us = now_us;
+            store->attempt.seq = state.commit_seq;
+            return store_failed(store, rc);
+        }
+    }
+    store->state = state;
+    store_succeeded(store);
+    if (parts)
+        marks_push(&store->marks,
+                   (struct journal_mark){state.commit_seq, group->newest_start_s, parts});
+    merge_into_head(store, group, &state);
+    atomic_store(&store->identity_count, identity_count(store->identities));
+    for (size_t i = 0; i < count; i++)
+        parcel[i]->fate = store->fate[i];
+    *ret_taken = count;
+    return TIDE_OK;
+}
