@@ -11,10 +11,10 @@
 #include "tidemark/parcel.h"
 
 struct tide_ingest_cfg {
-    char address[256]; /* "127.0.0.1:24224", "[::1]:0"; port 0: the kernel picks */
-    unsigned threads;  /* shards, 1..64 */
-    unsigned parcels;  /* per shard */
-    uint32_t max_names;        /* module names a shard tells apart; 0: 100 000 */
+    char address[256];  /* "127.0.0.1:24224", "[::1]:0"; port 0: the kernel picks */
+    unsigned threads;   /* shards, 1..64 */
+    unsigned parcels;   /* per shard */
+    uint32_t max_names; /* module names a shard tells apart; 0: 100 000 */
     size_t max_frame_bytes;
     size_t max_unpacked_bytes;
     struct tide_fold_rules rules;

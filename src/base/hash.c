@@ -20,7 +20,8 @@ uint64_t tide_hash64(uint64_t seed, const void *data, size_t len)
 struct tide_hash128 tide_hash128_parts(uint64_t seed, const struct tide_hash_part *part,
                                        size_t count)
 {
-    /* Aligned by hand: AddressSanitizer's stack for use-after-return knows no alignment above 32. */
+    /* Aligned by hand: AddressSanitizer's stack for use-after-return knows no alignment above 32.
+     */
     uint8_t room[sizeof(XXH3_state_t) + 64];
     XXH3_state_t *state = (XXH3_state_t *)(((uintptr_t)room + 63) & ~(uintptr_t)63);
     XXH128_hash_t sum;
