@@ -436,6 +436,28 @@ static void conclude(const struct tide_text *tag, const uint8_t *map, size_t siz
         ev->weight = weight_of(draft->sample_rate, ev, map, size);
 }
 
+/* Absent everything, but for the time. Field by field: zeroing the whole struct takes a string
+ * instruction (15 ns an event), and gauge[] counts only where `gauges` says so. */
+static inline void begin_event(struct tide_event *ev)
+{
+    const struct tide_text absent = {NULL, 0};
+
+    ev->module = absent;
+    ev->instance = absent;
+    ev->correlation = absent;
+    ev->event_id = absent;
+    ev->error = absent;
+    ev->weight = 1;
+    ev->kind = 0;
+    ev->has_duration = false;
+    ev->has_outcome = false;
+    ev->success = false;
+    ev->has_healthy = false;
+    ev->healthy = false;
+    ev->gauges = 0;
+    ev->duration_us = 0;
+}
+
 enum tide_rc tide_entry_decode(const uint8_t *map, size_t len, const struct tide_text *tag,
                                bool bare, struct tide_event *ev, size_t *ret_used, int *ret_reason)
 {
@@ -448,7 +470,7 @@ enum tide_rc tide_entry_decode(const uint8_t *map, size_t len, const struct tide
     if (!tide_cursor_read(&head, &record) || record.type != TIDE_MAP)
         return TIDE_MALFORMED;
     cursor = head;
-    *ev = (struct tide_event){.time_us = ev->time_us, .weight = 1};
+    begin_event(ev);
     for (uint32_t i = 0; i < record.len; i++) {
         if (read_pair_fast(&cursor, ev, &draft))
             continue;
