@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "tidemark/custom.h"
 #include "tidemark/gauge.h"
 
 /* X(enumerator, name). The order is part of the file format: append only. */
@@ -43,9 +44,11 @@ struct tide_event {
     struct tide_text instance;
     struct tide_text correlation;
     struct tide_text event_id;
-    struct tide_text error; /* len 0 = not set; an error that is set but has no text: "error" */
-    uint32_t weight;        /* 1, or floor or ceil of 1 / sample_rate */
-    uint8_t kind;           /* enum tide_event_kind */
+    struct tide_text error;  /* len 0 = not set; an error that is set but has no text: "error" */
+    struct tide_text metric; /* name of a custom metric; only with event metric and a good value */
+    int64_t value;           /* its value in millionths */
+    uint32_t weight;         /* 1, or floor or ceil of 1 / sample_rate */
+    uint8_t kind;            /* enum tide_event_kind */
     bool has_duration;
     bool has_outcome; /* success or status was given */
     bool success; /* the outcome; derived from error and status when not given; true without any */

@@ -58,7 +58,7 @@ struct tide_parcel {
     uint32_t words, word_capacity;
     uint32_t facts;
     uint32_t text_len, text_capacity;
-    char *text;               /* correlation ids and errors of facts */
+    char *text;               /* correlation ids, errors and metric names of facts */
     struct tide_names *names; /* the folding thread's; NULL: the parcel makes its own */
     bool own_names;
 
@@ -106,7 +106,7 @@ void tide_parcel_reject_chunk(struct tide_parcel *parcel, enum tide_chunk_reason
  * word 1   time_us
  * word 2   bits below, weight in the upper half
  * then, as the bits say: duration (a double); instance id; one word per gauge; correlation and
- * error, each offset << 32 | len into the parcel's text
+ * error, each offset << 32 | len into the parcel's text; a metric's name likewise, and its value
  */
 enum {
     TIDE_FACT_KIND = 15,
@@ -118,10 +118,11 @@ enum {
     TIDE_FACT_INSTANCE = 1 << 9,
     TIDE_FACT_CORRELATION = 1 << 10,
     TIDE_FACT_ERROR = 1 << 11,
-    TIDE_FACT_GAUGES_SHIFT = 12
+    TIDE_FACT_GAUGES_SHIFT = 12,
+    TIDE_FACT_METRIC = 1 << 20 /* above the eight bits of gauges */
 };
 
-#define TIDE_FACT_WORDS_MAX (7 + TIDE_GAUGE_COUNT)
+#define TIDE_FACT_WORDS_MAX (9 + TIDE_GAUGE_COUNT)
 
 /* Reads the fact at `at`, an offset in words; returns the offset of the next one. Only the fields
  * that the fact has, and those that every event has, are set: gauge[g] of gauges in ev.gauges,
@@ -158,6 +159,12 @@ static inline uint32_t tide_fact_read(const struct tide_parcel *parcel, uint32_t
     if (bits & TIDE_FACT_ERROR) {
         ret->ev.error = (struct tide_text){parcel->text + (*word >> 32), (uint32_t)*word};
         word++;
+    }
+    ret->ev.metric.len = 0;
+    if (bits & TIDE_FACT_METRIC) {
+        ret->ev.metric = (struct tide_text){parcel->text + (*word >> 32), (uint32_t)*word};
+        ret->ev.value = (int64_t)word[1];
+        word += 2;
     }
     return (uint32_t)(word - parcel->word);
 }

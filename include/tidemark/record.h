@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "tidemark/custom.h"
 #include "tidemark/event.h"
 #include "tidemark/gauge.h"
 #include "tidemark/hist.h"
@@ -55,6 +56,7 @@ struct tide_record {
     struct tide_instance *instance; /* ascending by id; the overflow instance, if any, last */
     uint16_t instances;
     uint16_t instance_capacity;
+    struct tide_customs customs; /* not gathered: names of one module mean nothing in another */
     struct tide_slowest slowest;
 };
 

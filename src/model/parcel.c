@@ -120,6 +120,11 @@ static void write_fact(struct tide_parcel *parcel, const struct tide_fold_rules 
         bits |= TIDE_FACT_ERROR;
         *word++ = keep_text(parcel, &ev->error, TIDE_ERROR_TEXT_MAX);
     }
+    if (ev->metric.len) {
+        bits |= TIDE_FACT_METRIC;
+        *word++ = keep_text(parcel, &ev->metric, TIDE_METRIC_NAME_MAX);
+        *word++ = (uint64_t)ev->value;
+    }
     bits |= (ev->has_outcome ? TIDE_FACT_OUTCOME : 0u) | (ev->success ? TIDE_FACT_SUCCESS : 0u) |
             (ev->has_healthy ? TIDE_FACT_HAS_HEALTHY : 0u) | (ev->healthy ? TIDE_FACT_HEALTHY : 0u);
     parcel->word[parcel->words + 2] = (uint64_t)ev->weight << 32 | bits;

@@ -220,6 +220,7 @@ void tide_record_fini(struct tide_record *record)
     record->instance = NULL;
     record->instances = 0;
     record->instance_capacity = 0;
+    tide_customs_fini(&record->customs);
 }
 
 void tide_record_reset(struct tide_record *record)
@@ -227,6 +228,7 @@ void tide_record_reset(struct tide_record *record)
     tide_tally_init(&record->tally);
     tide_hist_reset(&record->hist);
     record->instances = 0;
+    record->customs.count = 0;
     record->slowest.us = 0;
     record->slowest.len = 0;
 }
@@ -250,6 +252,7 @@ void tide_record_copy(struct tide_record *into, const struct tide_record *from)
     if (from->instances)
         memcpy(into->instance, from->instance, from->instances * sizeof(*into->instance));
     into->instances = from->instances;
+    tide_customs_copy(&into->customs, &from->customs);
     copy_slowest(&into->slowest, &from->slowest);
 }
 
@@ -272,6 +275,9 @@ void tide_record_fold(struct tide_record *record, const struct tide_event *ev, i
                                 ev->weight);
         tide_record_merge_instance(record, &instance);
     }
+    if (ev->metric.len)
+        tide_customs_fold(&record->customs, ev->metric.start, ev->metric.len, ev->value, time_us,
+                          ev->weight);
 }
 
 void tide_record_merge(struct tide_record *into, const struct tide_record *from)
@@ -280,6 +286,7 @@ void tide_record_merge(struct tide_record *into, const struct tide_record *from)
     tide_hist_merge(&into->hist, &from->hist);
     for (unsigned i = 0; i < from->instances; i++)
         tide_record_merge_instance(into, &from->instance[i]);
+    tide_customs_merge(&into->customs, &from->customs);
     tide_record_merge_slowest(into, from->slowest.us, from->slowest.id, from->slowest.len);
 }
 
@@ -327,8 +334,8 @@ static bool gauge_equal(const struct tide_gauge_state *a, const struct tide_gaug
 bool tide_record_equal(const struct tide_record *a, const struct tide_record *b)
 {
     if (!tally_equal(&a->tally, &b->tally) || !tide_hist_equal(&a->hist, &b->hist) ||
-        a->instances != b->instances || a->slowest.us != b->slowest.us ||
-        a->slowest.len != b->slowest.len ||
+        !tide_customs_equal(&a->customs, &b->customs) || a->instances != b->instances ||
+        a->slowest.us != b->slowest.us || a->slowest.len != b->slowest.len ||
         memcmp(a->slowest.id, b->slowest.id, a->slowest.len) != 0)
         return false;
     for (unsigned i = 0; i < a->instances; i++) {

@@ -9,6 +9,7 @@
 #include "tidemark/wire.h"
 
 #include <assert.h>
+#include <math.h>
 #include "tidemark/counter.h"
 #include "tidemark/ledger.h"
 #include "cursor.h"
@@ -19,7 +20,6 @@
 
 #define STATUS_MAX       999999
 #define STATUS_FAILED    500
-#define METRIC_VALUE_MAX 9e12
 #define SAMPLE_HASH_SEED UINT64_C(0x74696465736d706c) /* fixed: a resend must weigh the same */
 
 /* What is known of the event before its fields are weighed against each other. */
@@ -31,7 +31,8 @@ struct draft {
     bool has_status;
     int32_t status;
     uint32_t bad_fields;
-    uint32_t bad_metric; /* bad name or value: matters only for event "metric" */
+    uint32_t bad_metric; /* bad name or value: matters only for event "metric", as ... */
+    bool has_value;      /* ... the good ones do, which wait in the event */
     double sample_rate;  /* 0: absent */
 };
 
@@ -96,6 +97,22 @@ static inline void set_gauge(const struct tide_number *number, enum tide_gauge g
         return;
     }
     ev->gauges |= (uint8_t)(1u << gauge);
+}
+
+/* Millionths, half away from zero. Small values are scaled as they are, which rounds away what
+ * binary fractions add to decimal ones (1.0000005); large ones in two parts, since their millionths
+ * need more bits than a double has. */
+static void set_value(double value, struct tide_event *ev, struct draft *draft)
+{
+    int64_t whole;
+
+    if (!(__builtin_fabs(value) < TIDE_METRIC_MAX)) {
+        draft->bad_metric++;
+        return;
+    }
+    whole = __builtin_fabs(value) < 0x1p33 ? 0 : (int64_t)value;
+    ev->value = whole * TIDE_METRIC_SCALE + llround((value - (double)whole) * TIDE_METRIC_SCALE);
+    draft->has_value = true;
 }
 
 static void set_id(struct tide_text text, struct tide_text *id)
@@ -200,11 +217,16 @@ static __attribute__((noinline)) void set_field(unsigned field, const struct tid
             reject(draft, TIDE_ENTRY_BAD_SAMPLE_RATE);
         break;
     case TIDE_FIELD_NAME:
-        draft->bad_metric += !tide_value_is_text(value);
+        if (tide_value_is_text(value) && tide_text_is_name((const char *)value->data, value->len))
+            ev->metric = tide_value_text(value);
+        else
+            draft->bad_metric++;
         break;
     case TIDE_FIELD_VALUE:
-        draft->bad_metric +=
-            !(tide_number_read(value, &number) && __builtin_fabs(number.real) < METRIC_VALUE_MAX);
+        if (tide_number_read(value, &number))
+            set_value(number.real, ev, draft);
+        else
+            draft->bad_metric++;
         break;
     default:
         if (tide_number_read(value, &number))
@@ -432,6 +454,8 @@ static void conclude(const struct tide_text *tag, const uint8_t *map, size_t siz
             draft->kind = ev->error.len > 0 ? TIDE_EVENT_ERROR : TIDE_EVENT_DEBUG;
     }
     ev->kind = (uint8_t)draft->kind;
+    if (draft->kind != TIDE_EVENT_METRIC || !draft->has_value)
+        ev->metric.len = 0;
     if (draft->sample_rate > 0)
         ev->weight = weight_of(draft->sample_rate, ev, map, size);
 }

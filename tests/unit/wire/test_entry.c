@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include "tidemark/counter.h"
 #include "tidemark/ledger.h"
@@ -395,6 +396,10 @@ static void bad_optional_fields_are_left_out_and_counted(void **state)
         {"{'value':'x','name':5,'event':'metric'}", 2, 0},
         {"{'event':'metric','name':'orders','value':9e12}", 1, 0},
         {"{'event':'metric','name':'orders','value':-8.9e12}", 0, 0},
+        {"{'event':'metric','name':'','value':1}", 1, 0},
+        {"{'event':'metric','name':'a\\nb','value':[1]}", 2, 0},
+        {"{'event':'metric','name':'orders','value':'hex:cb7ff8000000000000'}", 1, 0},
+        {"{'event':'metric','name':null,'value':null}", 0, 0},
         {"{'event':'debug','name':5,'value':[]}", 0, 0}, /* not fields of this event */
         {"{'message':{'a':1},'threads':3}", 0, 1u << TIDE_GAUGE_GOROUTINES},
     };
@@ -410,6 +415,76 @@ static void bad_optional_fields_are_left_out_and_counted(void **state)
             fail_msg("%s: reason %d, bad %llu, gauges %x", row[i].json, reason,
                      (unsigned long long)bad, ev.gauges);
     }
+}
+
+static void a_metric_has_a_name_and_a_value_in_millionths(void **state)
+{
+    static const struct {
+        const char *value;
+        int64_t expected;
+    } row[] = {
+        {"5", 5000000},
+        {"-5", -5000000},
+        {"0", 0},
+        {"-0.0", 0},
+        {"'12.5'", 12500000},
+        {"0.0000004", 0},
+        {"0.0000005", 1}, /* half away from zero */
+        {"-0.0000005", -1},
+        {"1.0000005", 1000001},
+        {"-1.0000005", -1000001},
+        {"'3.1234565'", 3123457},
+        {"0.49999949999999", 499999},
+        {"4503599627.370497", 4503599627370497},
+        {"8589934592.5", 8589934592500000},
+        {"-8999999999999", -INT64_C(8999999999999000000)},
+        {"8999999999999", INT64_C(8999999999999000000)},
+        {"8999999999999.998046875", INT64_C(8999999999999998047)},
+    };
+    struct tide_event ev;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+        char json[120];
+
+        snprintf(json, sizeof(json), "{'value':%s,'event':'metric','name':'queue'}", row[i].value);
+        assert_int_equal(decode(json, &ev), -1);
+        assert_true(text_is(ev.metric, "queue"));
+        if (ev.value != row[i].expected)
+            fail_msg("%s: %lld", row[i].value, (long long)ev.value);
+    }
+}
+
+static void a_metric_without_a_good_name_and_value_is_none(void **state)
+{
+    static const char *const json[] = {
+        "{'event':'metric','name':'queue'}",
+        "{'event':'metric','value':5}",
+        "{'event':'metric','name':'queue','value':9e12}",
+        "{'event':'metric','name':'queue','value':-9e12}",
+        "{'event':'metric','name':'queue','value':true}",
+        "{'event':'metric','name':'','value':5}",
+        "{'event':'metric','name':5,'value':5}",
+        "{'event':'debug','name':'queue','value':5}",
+        "{'duration_ms':1,'name':'queue','value':5}",
+    };
+    char name[130], text[170];
+    struct tide_event ev;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(json) / sizeof(json[0]); i++) {
+        assert_int_equal(decode(json[i], &ev), -1);
+        if (ev.metric.len != 0)
+            fail_msg("%s", json[i]);
+    }
+    memset(name, 'n', sizeof(name));
+    name[129] = '\0';
+    snprintf(text, sizeof(text), "{'event':'metric','name':'%s','value':5}", name);
+    assert_int_equal(decode(text, &ev), -1);
+    assert_int_equal(ev.metric.len, 0);
+    snprintf(text, sizeof(text), "{'event':'metric','name':'%s','value':5}", name + 1);
+    assert_int_equal(decode(text, &ev), -1);
+    assert_int_equal(ev.metric.len, TIDE_METRIC_NAME_MAX);
 }
 
 static void rejected_events_count_no_bad_field(void **state)
@@ -620,6 +695,8 @@ int main(void)
         cmocka_unit_test(values_that_reject_an_event),
         cmocka_unit_test(bounds_of_a_duration_are_inside),
         cmocka_unit_test(bad_optional_fields_are_left_out_and_counted),
+        cmocka_unit_test(a_metric_has_a_name_and_a_value_in_millionths),
+        cmocka_unit_test(a_metric_without_a_good_name_and_value_is_none),
         cmocka_unit_test(rejected_events_count_no_bad_field),
         cmocka_unit_test(ids_are_cut_between_characters),
         cmocka_unit_test(self_report_is_a_bool),
