@@ -18,6 +18,7 @@
 
 #define BUCKET_BITS     11
 #define OVERFLOW_DELTAS 1024u /* intervals of __overflow__ that one chunk may open besides */
+#define CUSTOMS_KEPT    1024u /* sets of custom metrics whose memory outlives the group */
 #define CHAIN_MAX       (2 * TIDE_INSTANCES_MAX) /* instances of a delta before they are merged */
 static_assert(TIDE_HIST_BUCKETS <= 1 << BUCKET_BITS, "a bucket fits its bits");
 
@@ -54,6 +55,9 @@ void group_fini(struct group *group)
     free(group->gauges);
     free(group->fresh);
     free(group->instance);
+    for (uint32_t i = 0; i < group->customs_made; i++)
+        tide_customs_fini(&group->customs[i]);
+    free(group->customs);
     free(group->identity);
     tide_record_fini(&group->scratch);
     memset(group, 0, sizeof(*group));
@@ -255,6 +259,23 @@ static void fold_gauges(struct group *group, struct group_delta *delta,
                             (uint64_t)fact->ev.gauge[gauge], fact->ev.weight);
 }
 
+static void fold_metric(struct group *group, struct group_delta *delta,
+                        const struct tide_fact *fact)
+{
+    const struct tide_event *ev = &fact->ev;
+
+    if (!delta->customs) {
+        group->customs = room(group->customs, &group->customs_capacity, group->custom_sets + 1,
+                              sizeof(*group->customs));
+        if (group->custom_sets == group->customs_made)
+            group->customs[group->customs_made++] = (struct tide_customs){0};
+        group->customs[group->custom_sets].count = 0;
+        delta->customs = ++group->custom_sets;
+    }
+    tide_customs_fold(&group->customs[delta->customs - 1], ev->metric.start, ev->metric.len,
+                      ev->value, fact->time_us, ev->weight);
+}
+
 /* The newest error's text stays; of two at one moment the larger. */
 static void keep_error(struct group_delta *delta, const struct tide_fact *fact)
 {
@@ -316,6 +337,8 @@ static void fold_parcel(struct group *group, const struct tide_parcel *parcel,
             fold_gauges(group, delta, &fact);
         if (fact.ev.error.len)
             keep_error(delta, &fact);
+        if (fact.ev.metric.len)
+            fold_metric(group, delta, &fact);
     }
 }
 
@@ -433,6 +456,9 @@ static void reset(struct group *group, uint32_t modules)
     group->runs = 0;
     group->gauge_sets = 0;
     group->gauges_free = 0;
+    while (group->customs_made > CUSTOMS_KEPT)
+        tide_customs_fini(&group->customs[--group->customs_made]);
+    group->custom_sets = 0;
     group->freshes = 0;
     group->serial++;
     group->instances = 0;
@@ -459,7 +485,7 @@ size_t group_build(struct group *group, struct tide_parcel *const *parcel, size_
                    enum tide_fate *fate, const struct group_rules *rules, struct modules *modules,
                    struct identity_set *identities)
 {
-    uint64_t facts = 0;
+    uint64_t facts = 0, bytes = 0;
     size_t taken = 0;
 
     assert(count > 0);
@@ -468,7 +494,8 @@ size_t group_build(struct group *group, struct tide_parcel *const *parcel, size_
         const struct tide_parcel *next = parcel[taken];
 
         facts += next->facts;
-        if (taken && (facts > GROUP_FACTS || group->deltas >= GROUP_DELTAS))
+        bytes += next->words * sizeof(*next->word) + next->text_len;
+        if (taken && (facts > GROUP_FACTS || bytes > GROUP_BYTES || group->deltas >= GROUP_DELTAS))
             break;
         if (is_known(group, next, rules, identities)) {
             fate[taken] = TIDE_FATE_DUPLICATE;

@@ -19,7 +19,8 @@ struct group_delta {
     struct tide_tally tally;
     uint32_t run_at, runs; /* into group.run */
     uint32_t instance_at,
-        instances; /* into group.instance; a chain of gauges and its length before */
+        instances;    /* into group.instance; a chain of gauges and its length before */
+    uint32_t customs; /* 1 + index into group.customs, 0: none */
     uint64_t slowest_us;
     const char *slowest; /* into a parcel */
     uint32_t slowest_len;
@@ -49,6 +50,8 @@ struct group {
     uint32_t gauges_free; /* chain of sets that are used no more */
     struct tide_instance *instance;
     uint32_t instances, instance_capacity;
+    struct tide_customs *customs; /* one per delta that has any */
+    uint32_t custom_sets, customs_capacity, customs_made;
     struct tide_record scratch;    /* merges instances */
     struct tide_hash128 *identity; /* the new ones */
     uint32_t identities, identity_capacity;
@@ -62,6 +65,10 @@ struct group {
 /* A group takes no further parcel past this many deltas, or this many facts. */
 #define GROUP_DELTAS 262144u /* and one chunk's: an index has 20 bits */
 #define GROUP_FACTS  (4u << 20)
+
+/* Nor past this many bytes of facts and their texts. Facts become at most two and a half
+ * times as large in the journal, and an entry of it must stay below 65 536 pages. */
+#define GROUP_BYTES (96u << 20)
 
 struct group_rules {
     int64_t now_us;
@@ -84,11 +91,17 @@ void group_undo(struct group *group, struct modules *modules, struct identity_se
 
 static inline struct row_view group_view(const struct group *group, const struct group_delta *delta)
 {
+    static const struct tide_customs none;
+    const struct tide_customs *customs =
+        delta->customs ? &group->customs[delta->customs - 1] : &none;
+
     return (struct row_view){.tally = &delta->tally,
                              .run = group->run + delta->run_at,
                              .runs = delta->runs,
                              .instance = group->instance + delta->instance_at,
                              .instances = delta->instances,
+                             .custom = customs->item,
+                             .customs = customs->count,
                              .slowest_us = delta->slowest_us,
                              .slowest = delta->slowest,
                              .slowest_len = delta->slowest_len};

@@ -204,6 +204,8 @@ static void take_delta(void *arg, uint64_t seq, const struct journal_delta *delt
                             .run = run,
                             .instance = record->instance,
                             .instances = record->instances,
+                            .custom = record->customs.item,
+                            .customs = record->customs.count,
                             .slowest_us = record->slowest.us,
                             .slowest = record->slowest.id,
                             .slowest_len = record->slowest.len};

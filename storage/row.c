@@ -23,7 +23,8 @@ enum {
     HAS_INSTANCES = 1 << 8,
     HAS_SLOWEST = 1 << 9,
     HAS_EVENTS = 1 << 10,
-    KNOWN_BITS = (1 << 11) - 1
+    HAS_CUSTOMS = 1 << 11,
+    KNOWN_BITS = (1 << 12) - 1
 };
 
 static unsigned presence(const struct row_view *view)
@@ -36,7 +37,7 @@ static unsigned presence(const struct row_view *view)
            (tally->health_us ? HAS_HEALTH : 0u) |
            (tally->health_us && tally->healthy ? IS_HEALTHY : 0u) |
            (view->instances ? HAS_INSTANCES : 0u) | (view->slowest_len ? HAS_SLOWEST : 0u) |
-           (tally->first_us != INT64_MAX ? HAS_EVENTS : 0u);
+           (tally->first_us != INT64_MAX ? HAS_EVENTS : 0u) | (view->customs ? HAS_CUSTOMS : 0u);
 }
 
 static uint8_t *put_time(uint8_t *to, int64_t us, int64_t base_us)
@@ -66,9 +67,32 @@ static uint8_t *put_instance(uint8_t *to, const struct tide_instance *instance, 
     return to;
 }
 
+/* The newest value and the sum are told from the minimum up; when all values are the same there is
+ * nothing to tell. */
+static uint8_t *put_custom(uint8_t *to, const struct tide_custom *custom, int64_t base_us)
+{
+    uint64_t spread = (uint64_t)custom->max - (uint64_t)custom->min;
+    unsigned __int128 above =
+        (unsigned __int128)custom->sum - (unsigned __int128)((__int128)custom->min * custom->count);
+
+    to = tide_put_varint(to, custom->len);
+    memcpy(to, custom->name, custom->len);
+    to = tide_put_varint(to + custom->len, custom->count);
+    to = put_time(to, custom->time_us, base_us);
+    to = tide_put_varint(to, tide_zigzag(custom->min));
+    to = tide_put_varint(to, spread);
+    if (spread) {
+        to = tide_put_varint(to, (uint64_t)custom->last - (uint64_t)custom->min);
+        to = tide_put_varint(to, (uint64_t)above);
+        to = tide_put_varint(to, (uint64_t)(above >> 64));
+    }
+    return to;
+}
+
 /* Upper bounds of what the parts take. */
 #define FIXED_MAX    (TIDE_VARINT_MAX * (24 + TIDE_EVENT_KIND_COUNT))
 #define INSTANCE_MAX (8 + TIDE_VARINT_MAX * (1 + 5 * TIDE_GAUGE_COUNT))
+#define CUSTOM_MAX   (TIDE_METRIC_NAME_MAX + TIDE_VARINT_MAX * 8)
 
 void row_encode_view(struct blob *blob, const struct row_view *view, int64_t base_us)
 {
@@ -78,7 +102,8 @@ void row_encode_view(struct blob *blob, const struct row_view *view, int64_t bas
 
     assert((tally->samples == 0) == (view->runs == 0));
     blob_reserve(blob, FIXED_MAX + view->runs * 2 * TIDE_VARINT_MAX +
-                           view->instances * INSTANCE_MAX + view->slowest_len);
+                           view->instances * INSTANCE_MAX + view->slowest_len +
+                           view->customs * CUSTOM_MAX);
     to = tide_put_varint(blob->start + blob->len, bits);
     for (int kind = 0; kind < TIDE_EVENT_KIND_COUNT; kind++)
         kinds |= tally->kind[kind] ? 1u << kind : 0;
@@ -128,6 +153,11 @@ void row_encode_view(struct blob *blob, const struct row_view *view, int64_t bas
         memcpy(to, view->slowest, view->slowest_len);
         to += view->slowest_len;
     }
+    if (bits & HAS_CUSTOMS) {
+        to = tide_put_varint(to, view->customs);
+        for (uint32_t i = 0; i < view->customs; i++)
+            to = put_custom(to, &view->custom[i], base_us);
+    }
     blob->len = (size_t)(to - blob->start);
     assert(blob->len <= blob->capacity);
 }
@@ -139,6 +169,8 @@ void row_encode(struct blob *blob, const struct tide_record *record, int64_t bas
                             .run = run,
                             .instance = record->instance,
                             .instances = record->instances,
+                            .custom = record->customs.item,
+                            .customs = record->customs.count,
                             .slowest_us = record->slowest.us,
                             .slowest = record->slowest.id,
                             .slowest_len = record->slowest.len};
@@ -248,6 +280,59 @@ static void get_slowest(struct reader *reader, struct tide_record *into)
     reader->at += len;
 }
 
+/* before: the one read last, a len of 0 at first. */
+static void get_custom(struct reader *reader, struct tide_record *into, struct tide_custom *before)
+{
+    struct tide_custom custom;
+    uint64_t len = get(reader), spread, last = 0, low = 0, high = 0;
+    unsigned __int128 above;
+
+    check(reader,
+          len > 0 && len <= TIDE_METRIC_NAME_MAX && len <= (uint64_t)(reader->end - reader->at));
+    if (reader->bad)
+        return;
+    custom.len = (uint16_t)len;
+    memcpy(custom.name, reader->at, len);
+    reader->at += len;
+    check(reader, before->len == 0 ||
+                      tide_custom_order(before->name, before->len, custom.name, custom.len) < 0);
+    custom.count = get(reader);
+    custom.time_us = get_time(reader);
+    custom.min = tide_unzigzag(get(reader));
+    spread = get(reader);
+    if (spread) {
+        last = get(reader);
+        low = get(reader);
+        high = get(reader);
+    }
+    above = (unsigned __int128)high << 64 | low;
+    check(reader, custom.count > 0 && custom.min > -TIDE_METRIC_UNITS &&
+                      custom.min < TIDE_METRIC_UNITS &&
+                      spread < (uint64_t)TIDE_METRIC_UNITS - (uint64_t)custom.min &&
+                      last <= spread && above <= (unsigned __int128)spread * custom.count);
+    if (reader->bad)
+        return;
+    custom.max = (int64_t)((uint64_t)custom.min + spread);
+    custom.last = (int64_t)((uint64_t)custom.min + last);
+    custom.sum = (__int128)((unsigned __int128)((__int128)custom.min * custom.count) + above);
+    tide_customs_merge_one(&into->customs, &custom);
+    before->len = custom.len;
+    memcpy(before->name, custom.name, len);
+}
+
+static void get_customs(struct reader *reader, struct tide_record *into)
+{
+    struct tide_custom before = {.len = 0};
+    uint64_t count = get(reader);
+
+    check(reader, count > 0 && count <= TIDE_CUSTOMS_MAX + 1);
+    for (uint64_t i = 0; i < count && !reader->bad; i++)
+        get_custom(reader, into, &before);
+    check(reader, count <= TIDE_CUSTOMS_MAX || /* the 65th is the overflow */
+                      tide_custom_order(before.name, before.len, TIDE_CUSTOM_OVERFLOW,
+                                        sizeof(TIDE_CUSTOM_OVERFLOW) - 1) == 0);
+}
+
 bool row_decode(const uint8_t **from, const uint8_t *end, struct tide_record *into, int64_t base_us)
 {
     struct reader reader = {.at = *from, .end = end, .base_us = base_us};
@@ -292,6 +377,8 @@ bool row_decode(const uint8_t **from, const uint8_t *end, struct tide_record *in
     }
     if (bits & HAS_SLOWEST)
         get_slowest(&reader, into);
+    if (bits & HAS_CUSTOMS)
+        get_customs(&reader, into);
     check(&reader, tally->failed <= tally->requests && tally->samples <= tally->requests);
     if (reader.bad) {
         tide_record_reset(into);

@@ -21,6 +21,8 @@ struct row_view {
     uint32_t runs;
     const struct tide_instance *instance; /* ascending by id */
     uint32_t instances;
+    const struct tide_custom *custom; /* ascending by tide_custom_order */
+    uint32_t customs;
     uint64_t slowest_us;
     const char *slowest;
     uint32_t slowest_len;

@@ -81,6 +81,8 @@ static void merge_view(struct tide_record *into, const struct row_view *view, bo
         return;
     for (uint32_t i = 0; i < view->instances; i++)
         tide_record_merge_instance(into, &view->instance[i]);
+    for (uint32_t i = 0; i < view->customs; i++)
+        tide_customs_merge_one(&into->customs, &view->custom[i]);
     tide_record_merge_slowest(into, view->slowest_us, view->slowest, view->slowest_len);
 }
 

@@ -84,6 +84,7 @@ static void fold_model(const struct world *world, size_t events, unsigned module
     }
     if (start_s < 0) {
         into->instances = 0;
+        into->customs.count = 0;
         into->slowest.us = 0;
         into->slowest.len = 0;
     }

@@ -36,11 +36,12 @@ struct tide_event tide_any_event(uint64_t *seed)
 {
     static const char *const id[] = {"", "", "c-1", "c-2", "c-33", "\xff\x00-odd"};
     static const char *const error[] = {"", "", "", "timeout", "refused", "timeout after a while"};
+    static const char *const metric[] = {"m", "", "m0", "m00\xc3\xa4", "~", TIDE_CUSTOM_OVERFLOW};
     struct tide_event ev = {.weight = 1};
 
     ev.kind = (uint8_t)tide_any_between(seed, 0, TIDE_EVENT_KIND_COUNT - 1);
     if (tide_any_between(seed, 0, 2))
-        ev.kind = TIDE_EVENT_RESPONSE;
+        ev.kind = tide_any_between(seed, 0, 5) ? TIDE_EVENT_RESPONSE : TIDE_EVENT_METRIC;
     if (tide_any_between(seed, 0, 9) == 0)
         ev.weight = (uint32_t)tide_any_between(seed, 1, 1000);
     ev.has_duration = tide_any_between(seed, 0, 3) != 0;
@@ -58,6 +59,15 @@ struct tide_event tide_any_event(uint64_t *seed)
         ev.instance = tide_any_name((unsigned)tide_any_between(seed, 0, 3));
     if (tide_any_between(seed, 0, 40) == 0)
         ev.instance = tide_any_name((unsigned)tide_any_between(seed, 0, 99));
+    if (ev.kind == TIDE_EVENT_METRIC && tide_any_between(seed, 0, 9)) {
+        ev.metric = tide_any_name((unsigned)tide_any_between(seed, 0, 99));
+        if (tide_any_between(seed, 0, 3) == 0)
+            ev.metric = text(metric[tide_any_between(seed, 0, 5)]);
+        ev.value =
+            tide_any_between(seed, 0, 9)
+                ? tide_any_between(seed, -3, 3)
+                : tide_any_between(seed, 1 - TIDE_METRIC_UNITS / 2, TIDE_METRIC_UNITS / 2) * 2;
+    }
     ev.gauges = (uint8_t)tide_any_between(seed, 0, (1 << TIDE_GAUGE_COUNT) - 1);
     for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++)
         if (ev.gauges & 1u << gauge)

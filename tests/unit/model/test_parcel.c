@@ -204,6 +204,9 @@ static void check_fact(const struct tide_fact *fact, const struct tide_event *ev
     else
         assert_int_equal(fact->ev.correlation.len, 0);
     check_text(&fact->ev.error, &ev->error, TIDE_ERROR_TEXT_MAX);
+    check_text(&fact->ev.metric, &ev->metric, TIDE_METRIC_NAME_MAX);
+    if (ev->metric.len)
+        assert_int_equal(fact->ev.value, ev->value);
 }
 
 static void facts_are_read_back_in_order_as_they_were_folded(void **state)

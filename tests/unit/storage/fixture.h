@@ -263,6 +263,7 @@ static inline void model_fold(const struct world *world, unsigned module, int64_
         into->instances = 0;
         into->slowest.us = 0;
         into->slowest.len = 0;
+        into->customs.count = 0;
     }
 }
 

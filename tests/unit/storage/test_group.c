@@ -303,6 +303,90 @@ static void countless_instances_are_the_64_smallest_and_the_rest(void **state)
     bench_end(&bench);
 }
 
+/* Likewise metric names, and a group gives back what a large one took. */
+static void countless_metrics_are_the_64_smallest_and_the_rest(void **state)
+{
+    uint64_t seed = *(uint64_t *)*state + 7;
+    static const int sizes[] = {1, 60, 300, 100000};
+    struct bench bench;
+    struct tide_record expected, got;
+
+    bench_begin(&bench);
+    tide_record_init(&expected);
+    tide_record_init(&got);
+    for (size_t n = 0; n < sizeof(sizes) / sizeof(sizes[0]); n++) {
+        struct tide_parcel parcel;
+
+        tide_parcel_init(&parcel, NULL);
+        tide_record_reset(&expected);
+        for (int i = 0; i < sizes[n]; i++) {
+            struct tide_event ev = response_at("auth", T0_US + i % 7);
+            char name[20];
+            int len =
+                snprintf(name, sizeof(name), "m-%d", (int)tide_any_between(&seed, 0, sizes[n]));
+
+            ev.kind = TIDE_EVENT_METRIC;
+            ev.metric = (struct tide_text){name, (uint32_t)len};
+            ev.value = tide_any_between(&seed, -1000, 1000);
+            tide_parcel_fold(&parcel, &fold_rules, &ev, T0_US);
+            tide_record_fold(&expected, &ev, ev.time_us, 0);
+        }
+        build(&bench, &parcel, 1);
+        record_of(&bench, delta_of_module(&bench, "auth", T0_S), &got);
+        assert_true(tide_record_equal(&got, &expected));
+        assert_int_equal(bench.group.custom_sets, 1);
+        tide_parcel_fini(&parcel);
+    }
+    for (int modules = 5000; modules >= 1; modules -= 4999) {
+        struct tide_parcel parcel;
+
+        tide_parcel_init(&parcel, NULL);
+        for (int i = 0; i < modules; i++) {
+            char name[20];
+            struct tide_event ev;
+
+            snprintf(name, sizeof(name), "m-%d", i);
+            ev = response_at(name, T0_US);
+            ev.metric = (struct tide_text){"q", 1};
+            tide_parcel_fold(&parcel, &fold_rules, &ev, T0_US);
+        }
+        build(&bench, &parcel, 1);
+        assert_int_equal(bench.group.custom_sets, modules);
+        tide_parcel_fini(&parcel);
+    }
+    assert_true(bench.group.customs_made <= 1024);
+    tide_record_fini(&expected);
+    tide_record_fini(&got);
+    bench_end(&bench);
+}
+
+/* Long names: the journal of a group stays below what its table can hold. */
+static void a_group_takes_at_least_one_parcel_and_not_too_many_bytes(void **state)
+{
+    enum { EVENTS = GROUP_BYTES / 2 / (5 * 8 + TIDE_METRIC_NAME_MAX) + 1 };
+    struct bench bench;
+    struct tide_parcel parcel[2];
+    struct tide_event ev = response_at("auth", T0_US);
+    char name[TIDE_METRIC_NAME_MAX];
+
+    (void)state;
+    memset(name, 'n', sizeof(name));
+    ev.kind = TIDE_EVENT_METRIC;
+    ev.metric = (struct tide_text){name, sizeof(name)};
+    bench_begin(&bench);
+    for (int p = 0; p < 2; p++) {
+        tide_parcel_init(&parcel[p], NULL);
+        for (unsigned i = 0; i < EVENTS; i++)
+            tide_parcel_fold(&parcel[p], &fold_rules, &ev, T0_US);
+    }
+    assert_int_equal(build(&bench, parcel, 2), 1);
+    tide_parcel_reset(&parcel[0]);
+    assert_int_equal(build(&bench, parcel, 2), 2);
+    for (int p = 0; p < 2; p++)
+        tide_parcel_fini(&parcel[p]);
+    bench_end(&bench);
+}
+
 static void beyond_max_modules_new_names_are_overflow_and_old_ones_are_not(void **state)
 {
     struct bench bench;
@@ -570,6 +654,8 @@ int main(void)
         cmocka_unit_test(a_module_interval_that_was_there_in_time_keeps_its_events),
         cmocka_unit_test(a_chunk_of_countless_intervals_is_bounded_and_loses_no_count),
         cmocka_unit_test_prestate(countless_instances_are_the_64_smallest_and_the_rest, &seed),
+        cmocka_unit_test_prestate(countless_metrics_are_the_64_smallest_and_the_rest, &seed),
+        cmocka_unit_test(a_group_takes_at_least_one_parcel_and_not_too_many_bytes),
         cmocka_unit_test(beyond_max_modules_new_names_are_overflow_and_old_ones_are_not),
         cmocka_unit_test(a_group_takes_at_least_one_parcel_and_not_too_many_facts),
         cmocka_unit_test(an_interval_that_ended_before_the_lateness_is_late_at_its_commit),

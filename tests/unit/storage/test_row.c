@@ -78,6 +78,19 @@ static void the_largest_record_survives(void **state)
         tide_record_merge_instance(&record, &instance);
     }
     assert_int_equal(record.instances, TIDE_INSTANCES_MAX + 1);
+    for (int i = 0; i <= TIDE_CUSTOMS_MAX; i++) {
+        struct tide_custom custom = {.count = UINT64_MAX,
+                                     .min = 1 - TIDE_METRIC_UNITS,
+                                     .max = TIDE_METRIC_UNITS - 1,
+                                     .last = i % 2 ? 1 - TIDE_METRIC_UNITS : TIDE_METRIC_UNITS - 1,
+                                     .time_us = INT64_MAX - i,
+                                     .len = TIDE_METRIC_NAME_MAX};
+
+        custom.sum = (__int128)(i % 3 ? custom.min : custom.max) * custom.count;
+        memset(custom.name, 0x80 + i, TIDE_METRIC_NAME_MAX);
+        tide_customs_merge_one(&record.customs, &custom);
+    }
+    assert_int_equal(record.customs.count, TIDE_CUSTOMS_MAX + 1);
     record.slowest.us = UINT64_MAX;
     record.slowest.len = TIDE_ID_MAX;
     memset(record.slowest.id, 0xff, TIDE_ID_MAX);
@@ -113,7 +126,7 @@ static void two_records_may_follow_each_other(void **state)
 /* ---- relations ---- */
 
 struct bytes {
-    uint8_t at[400];
+    uint8_t at[600];
     size_t len;
 };
 
@@ -142,12 +155,13 @@ static bool accepted(const struct bytes *bytes)
         assert_int_equal(record.tally.requests, 0);
         assert_int_equal(tide_hist_total(&record.hist), 0);
         assert_int_equal(record.instances, 0);
+        assert_int_equal(record.customs.count, 0);
     }
     tide_record_fini(&record);
     return sound;
 }
 
-enum { REQUESTS = 1, SAMPLES = 8, INSTANCES = 256, SLOWEST = 512, EVENTS = 1024 };
+enum { REQUESTS = 1, SAMPLES = 8, INSTANCES = 256, SLOWEST = 512, EVENTS = 1024, CUSTOMS = 2048 };
 
 static bool with_requests(uint64_t requests, uint64_t failed)
 {
@@ -255,6 +269,98 @@ static void impossible_ids_are_refused(void **state)
     assert_false(with_slowest(UINT64_MAX));
 }
 
+struct custom_bytes {
+    const char *name;
+    uint64_t count, time, min, spread, last, low, high;
+};
+
+static void put_custom(struct bytes *bytes, const struct custom_bytes *custom)
+{
+    size_t len = strlen(custom->name);
+
+    put(bytes, len);
+    memcpy(bytes->at + bytes->len, custom->name, len);
+    bytes->len += len;
+    put(bytes, custom->count);
+    put(bytes, custom->time);
+    put(bytes, custom->min);
+    put(bytes, custom->spread);
+    if (custom->spread) {
+        put(bytes, custom->last);
+        put(bytes, custom->low);
+        put(bytes, custom->high);
+    }
+}
+
+static bool with_customs(const struct custom_bytes *a, const struct custom_bytes *b)
+{
+    struct bytes bytes = {.len = 0};
+
+    put(&bytes, CUSTOMS);
+    put(&bytes, 0);
+    put(&bytes, b ? 2 : 1);
+    put_custom(&bytes, a);
+    if (b)
+        put_custom(&bytes, b);
+    return accepted(&bytes);
+}
+
+static bool with_custom(struct custom_bytes custom)
+{
+    return with_customs(&custom, NULL);
+}
+
+static void impossible_custom_metrics_are_refused(void **state)
+{
+    const uint64_t most = tide_zigzag(TIDE_METRIC_UNITS - 1);
+    struct custom_bytes a = {"a", 1, 2, 0, 0, 0, 0, 0}, b = {"b", 2, 2, 5, 3, 1, 6, 0},
+                        overflow = {TIDE_CUSTOM_OVERFLOW, 1, 2, 0, 0, 0, 0, 0};
+    struct bytes bytes = {.len = 0};
+
+    (void)state;
+    assert_true(with_custom(a));
+    assert_true(with_custom(b));
+    assert_true(with_customs(&a, &b));
+    assert_true(with_customs(&b, &overflow));
+    assert_false(with_customs(&b, &a));
+    assert_false(with_customs(&a, &a)); /* twice the same */
+    assert_false(with_customs(&overflow, &a));
+    assert_false(with_custom((struct custom_bytes){"", 1, 2, 0, 0, 0, 0, 0}));
+    assert_false(with_custom((struct custom_bytes){"a", 0, 2, 0, 0, 0, 0, 0}));    /* no value */
+    assert_false(with_custom((struct custom_bytes){"a", 1, 1999, 0, 0, 0, 0, 0})); /* time 0 */
+    assert_true(with_custom((struct custom_bytes){"a", 1, 2, most, 0, 0, 0, 0}));
+    assert_false(with_custom((struct custom_bytes){"a", 1, 2, most, 1, 0, 0, 0}));
+    assert_false(with_custom((struct custom_bytes){"a", 1, 2, most + 2, 0, 0, 0, 0}));
+    assert_false(with_custom((struct custom_bytes){"a", 1, 2, UINT64_MAX, 0, 0, 0, 0}));
+    assert_false(with_custom((struct custom_bytes){"a", 1, 2, 0, UINT64_MAX, 0, 0, 0}));
+    assert_false(with_custom((struct custom_bytes){"b", 2, 2, 5, 3, 4, 6, 0})); /* last over max */
+    assert_false(with_custom((struct custom_bytes){"b", 2, 2, 5, 3, 1, 7, 0})); /* sum over n max */
+    assert_false(with_custom((struct custom_bytes){"b", 2, 2, 5, 3, 1, 0, 1}));
+    put(&bytes, CUSTOMS);
+    put(&bytes, 0);
+    put(&bytes, 0);
+    assert_false(accepted(&bytes)); /* none */
+}
+
+/* 65 names of which none is the overflow: one too many. */
+static void more_names_than_a_record_keeps_are_refused(void **state)
+{
+    (void)state;
+    for (unsigned names = TIDE_CUSTOMS_MAX; names <= TIDE_CUSTOMS_MAX + 1; names++) {
+        struct bytes bytes = {.len = 0};
+
+        put(&bytes, CUSTOMS);
+        put(&bytes, 0);
+        put(&bytes, names);
+        for (unsigned i = 0; i < names; i++) {
+            char name[2] = {(char)('!' + i), 0};
+
+            put_custom(&bytes, &(struct custom_bytes){name, 1, 2, 0, 0, 0, 0, 0});
+        }
+        assert_int_equal(accepted(&bytes), names <= TIDE_CUSTOMS_MAX);
+    }
+}
+
 static bool with_events(uint64_t first, uint64_t span)
 {
     struct bytes bytes = {.len = 0};
@@ -276,7 +382,7 @@ static void impossible_times_are_refused(void **state)
     assert_false(with_events(tide_zigzag(INT64_MAX), 5));
     assert_false(with_events(tide_zigzag(0), INT64_MAX));
     assert_false(with_events(tide_zigzag(0), UINT64_MAX)); /* the last before the first */
-    put(&bytes, 1u << 11);                                 /* a presence bit of a later version */
+    put(&bytes, 1u << 12);                                 /* a presence bit of a later version */
     put(&bytes, 0);
     assert_false(accepted(&bytes));
     bytes.len = 0;
@@ -296,6 +402,8 @@ int main(void)
         cmocka_unit_test(impossible_instances_are_refused),
         cmocka_unit_test(impossible_ids_are_refused),
         cmocka_unit_test(impossible_times_are_refused),
+        cmocka_unit_test(impossible_custom_metrics_are_refused),
+        cmocka_unit_test(more_names_than_a_record_keeps_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
