@@ -71,6 +71,7 @@ struct tide_module_view {
     uint64_t restarts;                        /* start events after the first */
     char last_error[TIDE_ERROR_TEXT_MAX + 1]; /* raw bytes; "" = none */
     struct tide_slowest slowest;
+    struct tide_customs customs; /* of the window; owned by the view */
 };
 
 /* TIDE_NOT_FOUND: no such module. */

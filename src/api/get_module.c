@@ -1,5 +1,8 @@
 /* GET /api/v3/metrics/module?module_id=X: all that is known of one module. */
 #include "routes.h"
+
+#include <string.h>
+
 #include "views.h"
 
 static void put_slowest(struct tide_json *json, const struct tide_slowest *slowest)
@@ -11,6 +14,26 @@ static void put_slowest(struct tide_json *json, const struct tide_slowest *slowe
     tide_json_object(json, "slowest");
     tide_json_bytes(json, "correlation_id", slowest->id, slowest->len);
     tide_json_ms(json, "duration_ms", (double)slowest->us / 1e3);
+    tide_json_end(json);
+}
+
+static void put_customs(struct tide_json *json, const struct tide_customs *customs)
+{
+    tide_json_object(json, "custom");
+    for (unsigned i = 0; i < customs->count; i++) {
+        const struct tide_custom *custom = &customs->item[i];
+        char name[TIDE_METRIC_NAME_MAX + 1];
+
+        memcpy(name, custom->name, custom->len);
+        name[custom->len] = '\0';
+        tide_json_object(json, name);
+        tide_json_uint(json, "count", custom->count);
+        tide_json_millionths(json, "sum", custom->sum);
+        tide_json_millionths(json, "min", custom->min);
+        tide_json_millionths(json, "max", custom->max);
+        tide_json_millionths(json, "last", custom->last);
+        tide_json_end(json);
+    }
     tide_json_end(json);
 }
 
@@ -46,8 +69,7 @@ static void put_module(struct tide_json *json, const struct tide_module_view *vi
     tide_json_time(json, "last_updated", figures->last_us);
     tide_json_text(json, "last_error", view->last_error[0] ? view->last_error : NULL);
     put_slowest(json, &view->slowest);
-    tide_json_object(json, "custom");
-    tide_json_end(json);
+    put_customs(json, &view->customs);
     tide_json_uint(json, "latency_samples", figures->samples);
     tide_json_share(json, "percentile_relative_error", TIDE_HIST_RELATIVE_ERROR);
 }

@@ -152,6 +152,29 @@ void tide_json_real(struct tide_json *json, const char *key, double value, unsig
     tide_body_real(json->body, value, decimals);
 }
 
+/* All digits, and no more: a sum may have more of them than a double tells apart. */
+void tide_json_millionths(struct tide_json *json, const char *key, __int128 value)
+{
+    unsigned __int128 left = value < 0 ? 0 - (unsigned __int128)value : (unsigned __int128)value;
+    char text[48], *end = text + sizeof(text), *at = end;
+    bool fraction = false;
+
+    for (int digit = 0; digit < 7 || left; digit++) {
+        char c = (char)('0' + (int)(left % 10));
+
+        left /= 10;
+        if (digit == 6 && fraction)
+            *--at = '.';
+        fraction = fraction || (digit < 6 && c != '0');
+        if (digit >= 6 || fraction)
+            *--at = c;
+    }
+    if (value < 0)
+        *--at = '-';
+    begin(json, key);
+    tide_body_add(json->body, at, (size_t)(end - at));
+}
+
 void tide_json_bytes(struct tide_json *json, const char *key, const char *text, size_t len)
 {
     begin(json, key);

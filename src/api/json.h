@@ -29,6 +29,7 @@ void tide_json_flag(struct tide_json *json, const char *key, bool value);
 void tide_json_uint(struct tide_json *json, const char *key, uint64_t value);
 void tide_json_int(struct tide_json *json, const char *key, int64_t value);
 void tide_json_real(struct tide_json *json, const char *key, double value, unsigned decimals);
+void tide_json_millionths(struct tide_json *json, const char *key, __int128 value);
 void tide_json_text(struct tide_json *json, const char *key, const char *text);
 void tide_json_bytes(struct tide_json *json, const char *key, const char *text, size_t len);
 void tide_json_time(struct tide_json *json, const char *key, int64_t wall_us);

@@ -42,6 +42,11 @@ enum tide_rc tide_query_module(struct tide_query *query, const char *name, size_
         ret->restarts = count_restarts(&module, &recent, current.windowed);
         ret->slowest = recent.window ? recent.window->slowest : (struct tide_slowest){0};
         rc = tide_current_judge(&current, &module, &recent, &ret->health);
+        ret->customs = (struct tide_customs){0};
+        if (rc == TIDE_OK && recent.window) {
+            ret->customs = recent.window->customs; /* taken over */
+            recent.window->customs = (struct tide_customs){0};
+        }
     }
     tide_recent_fini(&recent);
     tide_current_close(&current);
@@ -55,4 +60,5 @@ void tide_module_view_fini(struct tide_module_view *view)
     tide_module_line_fini(&line);
     view->health.reason = NULL;
     view->health.reasons = 0;
+    tide_customs_fini(&view->customs);
 }

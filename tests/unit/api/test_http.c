@@ -32,6 +32,9 @@ static int setup(void **state)
                               .duration_us = 81000,
                               .correlation = {"id-\xff", 4}};
 
+    struct tide_event metric = {
+        .kind = TIDE_EVENT_METRIC, .success = true, .metric = {"queue \"depth\"", 13}};
+
     (void)state;
     fake_init(30);
     FAKE.sealed_upto_s = OPEN_US / 1000000;
@@ -44,6 +47,11 @@ static int setup(void **state)
     fake_responses("web", OPEN_US - INT64_C(900000000), 20, 9, 7000);
     fake_event("web", OPEN_US, &slow);
     fake_gauge("web", OPEN_US, TIDE_GAUGE_MEMORY, 12345);
+    metric.value = 2500000;
+    fake_event("web", OPEN_US - INT64_C(90000000), &metric);
+    metric.value = -7;
+    fake_event("web", OPEN_US, &metric);
+    fake_event("web", OPEN_US - INT64_C(900000000), &metric); /* not in the window */
     strcpy(FAKE.last_error[0], "no \xfe"
                                "way");
     fake_kind("a \"quoted\\\" one", OPEN_US - INT64_C(7200000000), TIDE_EVENT_DEBUG);
@@ -278,7 +286,7 @@ static void a_module_tells_its_figures(void **state)
 {
     json_t *json = get_json("/api/v3/metrics/module?module_id=web", 200);
     json_t *metrics = json_object_get(json, "metrics");
-    json_t *slowest = json_object_get(metrics, "slowest");
+    json_t *slowest = json_object_get(metrics, "slowest"), *custom;
 
     (void)state;
     assert_int_equal(json_integer_value(json_object_get(metrics, "total_requests")), 61);
@@ -291,6 +299,14 @@ static void a_module_tells_its_figures(void **state)
     assert_string_equal(json_string_value(json_object_get(slowest, "correlation_id")),
                         "id-\xef\xbf\xbd");
     assert_true(json_number_value(json_object_get(slowest, "duration_ms")) == 81);
+    assert_int_equal(json_object_size(json_object_get(metrics, "custom")), 1);
+    custom = json_object_get(json_object_get(metrics, "custom"), "queue \"depth\"");
+    assert_keys(custom, "count sum min max last");
+    assert_int_equal(json_integer_value(json_object_get(custom, "count")), 2);
+    assert_true(json_number_value(json_object_get(custom, "sum")) == 2.499993);
+    assert_true(json_number_value(json_object_get(custom, "min")) == -0.000007);
+    assert_true(json_number_value(json_object_get(custom, "max")) == 2.5);
+    assert_true(json_number_value(json_object_get(custom, "last")) == -0.000007);
     json_decref(json);
 }
 

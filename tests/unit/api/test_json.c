@@ -69,6 +69,37 @@ static void integers_print_all_their_digits(void **state)
     }
 }
 
+static void millionths_print_all_their_digits_and_no_more(void **state)
+{
+    static const struct {
+        __int128 value;
+        const char *shown;
+    } row[] = {
+        {0, "0"},
+        {1, "0.000001"},
+        {-1, "-0.000001"},
+        {1000000, "1"},
+        {-12500000, "-12.5"},
+        {100000000, "100"},
+        {999999, "0.999999"},
+        {INT64_C(8999999999999999999), "8999999999999.999999"},
+        {(__int128)INT64_C(-9000000000000000000) * 1000000000, "-9000000000000000000000"},
+        {(__int128)INT64_MAX * INT64_MAX, "85070591730234615847396907784232.501249"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+        struct tide_body body = {0};
+        struct tide_json json;
+
+        tide_json_init(&json, &body);
+        tide_json_millionths(&json, NULL, row[i].value);
+        assert_int_equal(body.len, strlen(row[i].shown));
+        assert_memory_equal(body.data, row[i].shown, body.len);
+        tide_body_fini(&body);
+    }
+}
+
 static void text_from_outside_becomes_valid_json(void **state)
 {
     static const struct {
@@ -185,6 +216,7 @@ int main(void)
         cmocka_unit_test(reals_print_their_shortest_decimal),
         cmocka_unit_test(printed_reals_read_back_within_their_decimals),
         cmocka_unit_test(integers_print_all_their_digits),
+        cmocka_unit_test(millionths_print_all_their_digits_and_no_more),
         cmocka_unit_test(text_from_outside_becomes_valid_json),
         cmocka_unit_test(times_are_rfc3339_without_an_empty_fraction),
         cmocka_unit_test(cursors_come_back_and_damage_is_seen),
