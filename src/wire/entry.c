@@ -471,6 +471,8 @@ static inline void begin_event(struct tide_event *ev)
     ev->correlation = absent;
     ev->event_id = absent;
     ev->error = absent;
+    ev->metric = absent;
+    ev->value = 0;
     ev->weight = 1;
     ev->kind = 0;
     ev->has_duration = false;
