@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "key.h"
+#include "tidemark/reject.h"
 
 static uint32_t put_stream(struct txn *txn, enum table table, uint64_t seq, const struct blob *blob)
 {
@@ -58,14 +59,24 @@ static enum tide_rc write_group(struct tide_store *store, const struct group *gr
                                 const struct store_state *state, int64_t now_us,
                                 uint32_t *ret_parts, struct tide_err *err)
 {
+    const struct producer_chunk *chunk;
+    size_t chunks = producers_taken(store->producers, &chunk);
     struct txn txn;
 
     txn_begin(&txn, store->env, store->dbi, true);
     for (uint32_t id = group->modules_before + 1; id <= modules_count(store->modules); id++)
         totals_put(&txn, &store->blob, modules_name(store->modules, id), id, NULL, 0, 0);
     if (group->identities) {
-        journal_encode_identities(&store->blob, group, now_us);
+        journal_encode_identities(&store->blob, store->identities, group->identities, now_us);
         put_stream(&txn, TABLE_IDENTITY, state->commit_seq, &store->blob);
+    }
+    if (group->event_ids) {
+        journal_encode_identities(&store->blob, store->event_ids, group->event_ids, now_us);
+        put_stream(&txn, TABLE_EVENT_ID, state->commit_seq, &store->blob);
+    }
+    if (chunks) {
+        journal_encode_producers(&store->blob, chunk, chunks, now_us);
+        put_stream(&txn, TABLE_PRODUCER, state->commit_seq, &store->blob);
     }
     if (group->deltas) {
         journal_encode(&store->blob, group);
@@ -115,11 +126,31 @@ static enum tide_rc settle(struct tide_store *store, size_t *count, int64_t *now
     return TIDE_OK;
 }
 
+/* The group is on disk: what it added to the known chunks and event ids stays. */
+static void remember(struct tide_store *store)
+{
+    const struct producer_chunk *chunk;
+
+    store->producer_chunks += producers_taken(store->producers, &chunk);
+    producers_keep(store->producers);
+    if (identity_count(store->event_ids) > store->cfg.dedup_max_event_ids)
+        store->expiring = true; /* many may come within a minute: the next upkeep sees to it */
+    store_show_known(store);
+}
+
+/* Where the refusal of a chunk is seen: its peer only gets an ack. */
+static void note_refused(const struct tide_parcel *parcel)
+{
+    tide_reject_note(tide_chunk_reason_name(TIDE_CHUNK_ID_REUSE), "", NULL, 0, parcel->chunk,
+                     parcel->chunk_len);
+}
+
 enum tide_rc tide_store_commit(struct tide_store *store, struct tide_parcel *const *parcel,
                                size_t count, int64_t now_us, size_t *ret_taken,
                                struct tide_err *err)
 {
     struct group *group = &store->group;
+    struct group_known known = {store->identities, store->event_ids, store->producers};
     struct store_state state;
     struct group_rules rules;
     uint32_t parts = 0;
@@ -140,8 +171,7 @@ enum tide_rc tide_store_commit(struct tide_store *store, struct tide_parcel *con
                                  .interval_s = store->cfg.interval_s,
                                  .lateness_s = store->cfg.lateness_s,
                                  .max_modules = store->cfg.max_modules};
-    count =
-        group_build(group, parcel, count, store->fate, &rules, store->modules, store->identities);
+    count = group_build(group, parcel, count, store->fate, &rules, store->modules, &known);
     if (happened) {
         parts = journal_parts(&store->blob, group);
     } else {
@@ -149,7 +179,7 @@ enum tide_rc tide_store_commit(struct tide_store *store, struct tide_parcel *con
         tide_ledger_add(&state.ledger, &group->books);
         assert(tide_ledger_balanced(&state.ledger));
         if ((rc = write_group(store, group, &state, now_us, &parts, err))) {
-            group_undo(group, store->modules, store->identities);
+            group_undo(group, store->modules, &known);
             store->attempt.count = count;
             store->attempt.now_us = now_us;
             store->attempt.seq = state.commit_seq;
@@ -162,9 +192,12 @@ enum tide_rc tide_store_commit(struct tide_store *store, struct tide_parcel *con
         marks_push(&store->marks,
                    (struct journal_mark){state.commit_seq, group->newest_start_s, parts});
     merge_into_head(store, group, &state);
-    atomic_store(&store->identity_count, identity_count(store->identities));
-    for (size_t i = 0; i < count; i++)
+    remember(store);
+    for (size_t i = 0; i < count; i++) {
         parcel[i]->fate = store->fate[i];
+        if (parcel[i]->fate == TIDE_FATE_REFUSED)
+            note_refused(parcel[i]);
+    }
     *ret_taken = count;
     return TIDE_OK;
 }

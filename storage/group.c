@@ -58,7 +58,6 @@ void group_fini(struct group *group)
     for (uint32_t i = 0; i < group->customs_made; i++)
         tide_customs_fini(&group->customs[i]);
     free(group->customs);
-    free(group->identity);
     tide_record_fini(&group->scratch);
     memset(group, 0, sizeof(*group));
 }
@@ -169,6 +168,12 @@ static struct group_delta *overflow_delta(struct group *group, const struct grou
     return delta;
 }
 
+/* Too old to be stored. */
+static bool is_late(int64_t start_s, const struct group_rules *rules)
+{
+    return (start_s + rules->interval_s) * 1000000 <= rules->now_us - rules->lateness_s * 1000000;
+}
+
 /* The delta of a fact; deltas_before: how many there were before its parcel. NULL: its interval is
  * late. */
 static struct group_delta *delta_of_fact(struct group *group, const struct tide_fact *fact,
@@ -184,7 +189,7 @@ static struct group_delta *delta_of_fact(struct group *group, const struct tide_
         fact->time_us < subject->to_us)
         return &group->delta[subject->delta];
     start_s = tide_floor_s(fact->time_us / 1000000, rules->interval_s);
-    if ((start_s + rules->interval_s) * 1000000 <= rules->now_us - rules->lateness_s * 1000000)
+    if (is_late(start_s, rules))
         return NULL;
     module = module_of(group, rules, modules, subject);
     delta = find_delta(group, module, start_s, &slot);
@@ -309,8 +314,21 @@ static void fold_sample(struct group *group, struct group_delta *delta, const st
     }
 }
 
+/* An event whose id was counted before. One that is too late to be stored leaves no id behind. */
+static bool is_resent(struct group *group, const struct tide_fact *fact,
+                      const struct group_rules *rules, struct identity_set *event_ids)
+{
+    if (is_late(tide_floor_s(fact->time_us / 1000000, rules->interval_s), rules))
+        return false;
+    if (!identity_add(event_ids, fact->event_id, (uint32_t)(rules->now_us / 1000000)))
+        return true;
+    group->event_ids++;
+    return false;
+}
+
 static void fold_parcel(struct group *group, const struct tide_parcel *parcel,
-                        const struct group_rules *rules, struct modules *modules)
+                        const struct group_rules *rules, struct modules *modules,
+                        struct identity_set *event_ids)
 {
     uint32_t before = group->deltas, at = 0;
     struct tide_fact fact;
@@ -324,6 +342,12 @@ static void fold_parcel(struct group *group, const struct tide_parcel *parcel,
         struct group_delta *delta;
 
         at = tide_fact_read(parcel, at, &fact);
+        if (fact.has_event_id && is_resent(group, &fact, rules, event_ids)) {
+            group->books.stored--;
+            group->books.duplicate++;
+            group->books.skewed -= fact.skewed;
+            continue;
+        }
         delta = delta_of_fact(group, &fact, rules, modules, before);
         if (!delta) {
             group->books.stored--;
@@ -463,27 +487,43 @@ static void reset(struct group *group, uint32_t modules)
     group->serial++;
     group->instances = 0;
     group->identities = 0;
+    group->event_ids = 0;
     group->modules_before = modules;
     group->books = (struct tide_ledger){0};
     group->newest_start_s = INT64_MIN;
 }
 
-static bool is_known(struct group *group, const struct tide_parcel *parcel,
-                     const struct group_rules *rules, struct identity_set *identities)
+/* Whether the chunk was committed before, or its id with another payload. */
+enum known { KNOWN_NOT, KNOWN_SAME, KNOWN_REUSED };
+
+static enum known is_known(struct group *group, const struct tide_parcel *parcel,
+                           const struct group_rules *rules, const struct group_known *known)
 {
+    uint32_t now_s = (uint32_t)(rules->now_us / 1000000);
+
     if (!parcel->has_identity)
-        return false;
-    if (!identity_add(identities, parcel->identity, (uint32_t)(rules->now_us / 1000000)))
-        return true;
-    group->identity = room(group->identity, &group->identity_capacity, group->identities + 1,
-                           sizeof(*group->identity));
-    group->identity[group->identities++] = parcel->identity;
-    return false;
+        return KNOWN_NOT;
+    if (parcel->has_origin) {
+        struct producer_chunk chunk = {.origin = parcel->origin, .payload = parcel->identity};
+
+        switch (producers_take(known->producers, &chunk, now_s)) {
+        case PRODUCER_NEW:
+            return KNOWN_NOT;
+        case PRODUCER_KNOWN:
+            return KNOWN_SAME;
+        case PRODUCER_REUSED:
+            return KNOWN_REUSED;
+        }
+    }
+    if (!identity_add(known->chunks, parcel->identity, now_s))
+        return KNOWN_SAME;
+    group->identities++;
+    return KNOWN_NOT;
 }
 
 size_t group_build(struct group *group, struct tide_parcel *const *parcel, size_t count,
                    enum tide_fate *fate, const struct group_rules *rules, struct modules *modules,
-                   struct identity_set *identities)
+                   const struct group_known *known)
 {
     uint64_t facts = 0, bytes = 0;
     size_t taken = 0;
@@ -497,14 +537,21 @@ size_t group_build(struct group *group, struct tide_parcel *const *parcel, size_
         bytes += next->words * sizeof(*next->word) + next->text_len;
         if (taken && (facts > GROUP_FACTS || bytes > GROUP_BYTES || group->deltas >= GROUP_DELTAS))
             break;
-        if (is_known(group, next, rules, identities)) {
+        fate[taken] = TIDE_FATE_COMMITTED;
+        switch (is_known(group, next, rules, known)) {
+        case KNOWN_NOT:
+            fold_parcel(group, next, rules, modules, known->event_ids);
+            break;
+        case KNOWN_SAME:
             fate[taken] = TIDE_FATE_DUPLICATE;
             group->books.received += next->books.received;
             group->books.duplicate += next->books.received;
             group->books.chunks_duplicate++;
-        } else {
-            fate[taken] = TIDE_FATE_COMMITTED;
-            fold_parcel(group, next, rules, modules);
+            break;
+        case KNOWN_REUSED: /* nothing of it is looked at; acked, or it would come for ever */
+            fate[taken] = TIDE_FATE_REFUSED;
+            group->books.chunks_rejected[TIDE_CHUNK_ID_REUSE]++;
+            break;
         }
     }
     make_runs(group);
@@ -512,9 +559,11 @@ size_t group_build(struct group *group, struct tide_parcel *const *parcel, size_
     return taken;
 }
 
-void group_undo(struct group *group, struct modules *modules, struct identity_set *identities)
+void group_undo(struct group *group, struct modules *modules, const struct group_known *known)
 {
-    identity_undo(identities, group->identities);
+    identity_undo(known->chunks, group->identities);
+    identity_undo(known->event_ids, group->event_ids);
+    producers_undo(known->producers);
     for (uint32_t i = 0; i < group->freshes; i++)
         group->fresh[i]->module = 0;
     group->freshes = 0;

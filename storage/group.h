@@ -10,6 +10,7 @@
 #include "tidemark/parcel.h"
 #include "identity.h"
 #include "modules.h"
+#include "producer.h"
 #include "row.h"
 
 struct group_delta {
@@ -52,9 +53,9 @@ struct group {
     uint32_t instances, instance_capacity;
     struct tide_customs *customs; /* one per delta that has any */
     uint32_t custom_sets, customs_capacity, customs_made;
-    struct tide_record scratch;    /* merges instances */
-    struct tide_hash128 *identity; /* the new ones */
-    uint32_t identities, identity_capacity;
+    struct tide_record scratch;  /* merges instances */
+    uint32_t identities;         /* how many it added to the set of chunks ... */
+    uint32_t event_ids;          /* ... and to that of event ids */
     struct tide_subject **fresh; /* subjects that learned their module in this group */
     uint32_t freshes, fresh_capacity;
     uint32_t modules_before; /* ids above this are new with this group */
@@ -78,16 +79,23 @@ struct group_rules {
     uint32_t max_modules;
 };
 
+/* What was committed before. A group adds to it. */
+struct group_known {
+    struct identity_set *chunks, *event_ids;
+    struct producers *producers;
+};
+
 void group_init(struct group *group);
 void group_fini(struct group *group);
 
 /* Empties the group and fills it from as many of the parcels as it has room for, at least one;
- * returns how many. New identities are added to the set and new modules to the table: the caller
- * takes them back (group_undo) when the commit fails. fate[i] says what parcel i will become. */
+ * returns how many. What is new is added to the known and to the table of modules: the caller takes
+ * it back (group_undo) when the commit fails, and settles it (producers_keep) when it does not.
+ * fate[i] says what parcel i will become. */
 size_t group_build(struct group *group, struct tide_parcel *const *parcel, size_t count,
                    enum tide_fate *fate, const struct group_rules *rules, struct modules *modules,
-                   struct identity_set *identities);
-void group_undo(struct group *group, struct modules *modules, struct identity_set *identities);
+                   const struct group_known *known);
+void group_undo(struct group *group, struct modules *modules, const struct group_known *known);
 
 static inline struct row_view group_view(const struct group *group, const struct group_delta *delta)
 {

@@ -130,6 +130,12 @@ static void remove_slot(struct identity_set *set, const struct tide_hash128 *id)
     set->slot[hole] = 0;
 }
 
+struct tide_hash128 identity_newest(const struct identity_set *set, uint64_t n)
+{
+    assert(n < set->tail - set->head);
+    return at(set, set->tail - 1 - n)->id;
+}
+
 void identity_undo(struct identity_set *set, uint64_t count)
 {
     assert(count <= set->tail - set->head);

@@ -1,6 +1,6 @@
-/* identity - which chunks were committed. A ring of identities in order of commit, bounded by time
- * and by count, and an open-addressing table of ring positions: about 30 bytes a chunk. Rebuilt
- * from the identity table at start. Used by the committing thread only.
+/* identity - which chunks, or which event ids, were committed. A ring of identities in order of
+ * commit, bounded by time and by count, and an open-addressing table of ring positions: about 30
+ * bytes each. Rebuilt from its table at start. Used by the committing thread only.
  */
 #ifndef STORAGE_IDENTITY_H
 #define STORAGE_IDENTITY_H
@@ -17,6 +17,9 @@ void identity_free(struct identity_set *set);
 
 /* Adds an identity committed at time_s (Unix seconds); false: it is there already. */
 bool identity_add(struct identity_set *set, struct tide_hash128 id, uint32_t time_s);
+
+/* The n-th newest addition, 0 the newest. */
+struct tide_hash128 identity_newest(const struct identity_set *set, uint64_t n);
 
 /* Takes back the newest `count` additions: their commit failed. */
 void identity_undo(struct identity_set *set, uint64_t count);

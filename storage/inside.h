@@ -10,6 +10,7 @@
 #include "identity.h"
 #include "journal.h"
 #include "modules.h"
+#include "producer.h"
 #include "txn.h"
 
 /* Fixed when the store is created. */
@@ -52,8 +53,11 @@ struct tide_store {
     char data_path[1200];
 
     /* the committing thread's */
-    struct store_state state; /* as committed */
-    struct identity_set *identities;
+    struct store_state state;        /* as committed */
+    struct identity_set *identities; /* of chunks */
+    struct identity_set *event_ids;
+    struct producers *producers;
+    uint64_t producer_chunks; /* in the producer table */
     struct group group;
     struct blob blob;
     struct tide_record scratch;
@@ -64,6 +68,7 @@ struct tide_store {
     int64_t reader_check_us;
     bool expiring;           /* identities may be out of their window ... */
     bool identities_expired; /* ... and some that left memory may still be on disk */
+    bool event_ids_expired;
     enum tide_fate *fate;
     size_t fate_capacity;
     bool unsure; /* the last transaction failed: ask before the next */
@@ -80,6 +85,8 @@ struct tide_store {
     atomic_uint_least64_t identity_count;
     atomic_uint_least32_t identity_oldest_s;
     atomic_bool identity_by_count;
+    atomic_uint_least64_t event_id_count;
+    atomic_uint_least32_t producer_count;
 
     pthread_mutex_t readers_lock; /* the open snapshots, oldest first */
     struct tide_snapshot *reader_first, *reader_last;
@@ -93,8 +100,9 @@ void schema_put_state(struct txn *txn, const struct store_state *state);
 
 /* replay.c */
 enum tide_rc replay_modules(struct tide_store *store, MDB_txn *txn, struct tide_err *err);
-enum tide_rc replay_identities(struct tide_store *store, MDB_txn *txn, int64_t now_us,
-                               struct tide_err *err);
+/* Chunks, event ids and producers. */
+enum tide_rc replay_known(struct tide_store *store, MDB_txn *txn, int64_t now_us,
+                          struct tide_err *err);
 enum tide_rc replay_journal(struct tide_store *store, MDB_txn *txn, struct tide_err *err);
 
 /* totals.c: the module table's values */
@@ -116,6 +124,12 @@ bool totals_decode(const struct blob *blob, struct totals_read *ret, struct tide
 void head_take_delta(struct tide_store *store, uint32_t module, int64_t start_s,
                      const struct row_view *view, const char *error, uint32_t error_len,
                      int64_t error_us);
+
+/* forget.c: chunks, event ids and producers that are out of their window or over their count; a few
+ * pages at a time. TIDE_AGAIN: there is more to do. */
+enum tide_rc store_forget(struct tide_store *store, int64_t now_us, struct tide_err *err);
+/* The figures of the known for other threads. */
+void store_show_known(struct tide_store *store);
 
 /* marks */
 void marks_push(struct journal_marks *marks, struct journal_mark mark);

@@ -69,17 +69,49 @@ bool journal_decode(uint64_t seq, const uint8_t *payload, size_t len, struct tid
     return at == end;
 }
 
-void journal_encode_identities(struct blob *blob, const struct group *group, int64_t now_us)
+void journal_encode_identities(struct blob *blob, const struct identity_set *set, uint64_t count,
+                               int64_t now_us)
 {
     uint8_t *to;
 
     blob->len = 0;
-    blob_reserve(blob, 8 + (size_t)group->identities * 16);
+    blob_reserve(blob, 8 + (size_t)count * 16);
     tide_put_be64(blob->start, (uint64_t)now_us);
     to = blob->start + 8;
-    for (uint32_t i = 0; i < group->identities; i++, to += 16) {
-        tide_put_be64(to, group->identity[i].high);
-        tide_put_be64(to + 8, group->identity[i].low);
+    for (; count; count--, to += 16) {
+        struct tide_hash128 id = identity_newest(set, count - 1);
+
+        tide_put_be64(to, id.high);
+        tide_put_be64(to + 8, id.low);
     }
     blob->len = (size_t)(to - blob->start);
+}
+
+void journal_encode_producers(struct blob *blob, const struct producer_chunk *chunk, size_t count,
+                              int64_t now_us)
+{
+    uint8_t *to;
+
+    blob->len = 0;
+    blob_reserve(blob, 8 + count * JOURNAL_PRODUCER_SIZE);
+    tide_put_be64(blob->start, (uint64_t)now_us);
+    to = blob->start + 8;
+    for (size_t i = 0; i < count; i++, to += JOURNAL_PRODUCER_SIZE) {
+        memcpy(to, chunk[i].origin.producer, 16);
+        tide_put_be64(to + 16, chunk[i].origin.epoch);
+        tide_put_be64(to + 24, chunk[i].origin.seq);
+        tide_put_be64(to + 32, chunk[i].payload.high);
+        tide_put_be64(to + 40, chunk[i].payload.low);
+    }
+    blob->len = (size_t)(to - blob->start);
+}
+
+struct producer_chunk journal_decode_producer(const uint8_t from[JOURNAL_PRODUCER_SIZE])
+{
+    struct producer_chunk chunk = {
+        .origin = {.epoch = tide_get_be64(from + 16), .seq = tide_get_be64(from + 24)},
+        .payload = {.high = tide_get_be64(from + 32), .low = tide_get_be64(from + 40)}};
+
+    memcpy(chunk.origin.producer, from, 16);
+    return chunk;
 }

@@ -24,7 +24,14 @@ typedef void journal_take_fn(void *arg, uint64_t seq, const struct journal_delta
 bool journal_decode(uint64_t seq, const uint8_t *payload, size_t len, struct tide_record *scratch,
                     journal_take_fn *take, void *arg);
 
-/* The identities of a group as one payload: commit time, then 16 bytes each. */
-void journal_encode_identities(struct blob *blob, const struct group *group, int64_t now_us);
+/* The newest `count` identities of a set as one payload: commit time, then 16 bytes each. */
+void journal_encode_identities(struct blob *blob, const struct identity_set *set, uint64_t count,
+                               int64_t now_us);
+
+/* Chunks of producers as one payload: commit time, then 48 bytes each. */
+#define JOURNAL_PRODUCER_SIZE 48
+void journal_encode_producers(struct blob *blob, const struct producer_chunk *chunk, size_t count,
+                              int64_t now_us);
+struct producer_chunk journal_decode_producer(const uint8_t from[JOURNAL_PRODUCER_SIZE]);
 
 #endif

@@ -152,17 +152,18 @@ enum tide_rc replay_modules(struct tide_store *store, MDB_txn *txn, struct tide_
     return rc;
 }
 
-/* ---- identities ---- */
+/* ---- what was committed before ---- */
 
+/* arg: the set they belong to. */
 static enum tide_rc take_identities(struct tide_store *store, const MDB_val *key,
                                     const struct blob *blob, uint32_t parts, void *arg,
                                     struct tide_err *err)
 {
     uint64_t time_us;
 
+    (void)store;
     (void)key;
     (void)parts;
-    (void)arg;
     (void)err;
     if (blob->len < 8 || (blob->len - 8) % 16 != 0)
         return TIDE_DAMAGED;
@@ -171,19 +172,51 @@ static enum tide_rc take_identities(struct tide_store *store, const MDB_val *key
         struct tide_hash128 id = {.high = tide_get_be64(blob->start + at),
                                   .low = tide_get_be64(blob->start + at + 8)};
 
-        identity_add(store->identities, id, (uint32_t)(time_us / 1000000));
+        identity_add(arg, id, (uint32_t)(time_us / 1000000));
     }
     return TIDE_OK;
 }
 
-enum tide_rc replay_identities(struct tide_store *store, MDB_txn *txn, int64_t now_us,
-                               struct tide_err *err)
+static enum tide_rc take_producers(struct tide_store *store, const MDB_val *key,
+                                   const struct blob *blob, uint32_t parts, void *arg,
+                                   struct tide_err *err)
 {
-    enum tide_rc rc = each(store, txn, TABLE_IDENTITY, "identity", 2, take_identities, NULL, err);
-    int64_t before_s = now_us / 1000000 - store->cfg.dedup_window_s;
+    uint64_t time_us;
 
-    identity_expire(store->identities, before_s < 0 ? 0 : (uint32_t)before_s);
-    return rc;
+    (void)key;
+    (void)parts;
+    (void)arg;
+    (void)err;
+    if (blob->len < 8 || (blob->len - 8) % JOURNAL_PRODUCER_SIZE != 0)
+        return TIDE_DAMAGED;
+    time_us = tide_get_be64(blob->start);
+    for (size_t at = 8; at < blob->len; at += JOURNAL_PRODUCER_SIZE) {
+        struct producer_chunk chunk = journal_decode_producer(blob->start + at);
+
+        producers_load(store->producers, &chunk, (uint32_t)(time_us / 1000000));
+        store->producer_chunks++;
+    }
+    return TIDE_OK;
+}
+
+enum tide_rc replay_known(struct tide_store *store, MDB_txn *txn, int64_t now_us,
+                          struct tide_err *err)
+{
+    int64_t window_s = now_us / 1000000 - store->cfg.dedup_window_s;
+    uint32_t before_s = window_s < 0 ? 0 : (uint32_t)window_s;
+    enum tide_rc rc;
+
+    if ((rc = each(store, txn, TABLE_IDENTITY, "identity", 2, take_identities, store->identities,
+                   err)) ||
+        (rc = each(store, txn, TABLE_EVENT_ID, "event_id", 2, take_identities, store->event_ids,
+                   err)) ||
+        (rc = each(store, txn, TABLE_PRODUCER, "producer", 2, take_producers, NULL, err)))
+        return rc;
+    identity_expire(store->identities, before_s);
+    identity_expire(store->event_ids, before_s);
+    producers_expire(store->producers, before_s);
+    store_show_known(store);
+    return TIDE_OK;
 }
 
 /* ---- journal ---- */

@@ -183,8 +183,10 @@ enum tide_rc schema_open(struct tide_store *store, struct tide_err *err)
         const char *name;
         enum table table;
     } tables[TABLE_COUNT] = {
-        {"meta", TABLE_META},     {"journal", TABLE_JOURNAL}, {"identity", TABLE_IDENTITY},
-        {"module", TABLE_MODULE}, {"row", TABLE_ROW},         {"correction", TABLE_CORRECTION},
+        {"meta", TABLE_META},         {"journal", TABLE_JOURNAL},
+        {"identity", TABLE_IDENTITY}, {"module", TABLE_MODULE},
+        {"row", TABLE_ROW},           {"correction", TABLE_CORRECTION},
+        {"event_id", TABLE_EVENT_ID}, {"producer", TABLE_PRODUCER},
     };
     struct txn txn;
     enum tide_rc rc;

@@ -300,67 +300,6 @@ static enum tide_rc cut_journal(struct tide_store *store, struct tide_err *err)
     return front_is_covered(store) ? TIDE_AGAIN : TIDE_OK;
 }
 
-/* Deletes identity values from the front whose newest commit is out of the window, or whose chunks
- * are over the count. */
-static enum tide_rc expire_identities(struct tide_store *store, int64_t now_us,
-                                      struct tide_err *err)
-{
-    int64_t before_us = now_us - store->cfg.dedup_window_s * 1000000;
-    uint32_t oldest_s;
-    MDB_cursor *cursor;
-    MDB_val key, value;
-    struct slices slices;
-    unsigned deletes = 0;
-    int code;
-
-    if (identity_expire(store->identities, before_us < 0 ? 0 : (uint32_t)(before_us / 1000000)))
-        store->identities_expired = true;
-    oldest_s = identity_oldest_s(store->identities);
-    atomic_store(&store->identity_count, identity_count(store->identities));
-    atomic_store(&store->identity_oldest_s, oldest_s);
-    atomic_store(&store->identity_by_count, identity_bound_by_count(store->identities));
-    if (!store->identities_expired)
-        return TIDE_OK;
-    slices_begin(&slices, store, UINT32_MAX);
-    if (slices.txn.rc)
-        return slices_end(&slices, &store->state, err);
-    code = mdb_cursor_open(slices.txn.mdb, store->dbi[TABLE_IDENTITY], &cursor);
-    if (!code) {
-        bool expired = true; /* parts at the front without their first: the last slice cut there */
-
-        while (deletes < SLICE_DELETES &&
-               !(code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST))) {
-            const uint8_t *bytes = value.mv_data, *end = bytes + value.mv_size;
-            uint64_t whole;
-            size_t len;
-
-            /* a first part tells the time of its commit, its other parts follow it; a damaged one
-             * tells nothing */
-            if (!value_sound(&key, &value, &len))
-                expired = true;
-            else if (tide_get_be16((const uint8_t *)key.mv_data + 8) == 0)
-                expired = !tide_get_varint(&bytes, end, &whole) || end - bytes < 8 ||
-                          oldest_s == 0 || tide_get_be64(bytes) / 1000000 < oldest_s;
-            if (!expired)
-                break;
-            if ((code = mdb_cursor_del(cursor, 0)))
-                break;
-            deletes++;
-        }
-        mdb_cursor_close(cursor);
-    }
-    if (code && code != MDB_NOTFOUND) {
-        slices.txn.rc = tide_rc_from_lmdb(code);
-        slices.txn.lmdb = code;
-    }
-    if (slices_end(&slices, &store->state, err))
-        return slices.rc;
-    if (deletes == SLICE_DELETES)
-        return TIDE_AGAIN;
-    store->identities_expired = false;
-    return TIDE_OK;
-}
-
 enum tide_rc tide_store_upkeep(struct tide_store *store, int64_t now_us, struct tide_err *err)
 {
     enum tide_rc rc;
@@ -376,7 +315,7 @@ enum tide_rc tide_store_upkeep(struct tide_store *store, int64_t now_us, struct 
             tide_log(TIDE_WARNING, "storage", "freed %d reader slots of dead processes", dead);
     }
     if (store->expiring) {
-        if ((rc = expire_identities(store, now_us, err)))
+        if ((rc = store_forget(store, now_us, err)))
             return rc;
         store->expiring = false;
     }

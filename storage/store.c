@@ -40,7 +40,8 @@ void tide_store_cfg_default(struct tide_store_cfg *cfg)
                                    .lateness_s = 73 * 3600,
                                    .max_modules = 100000,
                                    .dedup_window_s = 73 * 3600,
-                                   .dedup_max_chunks = 4000000};
+                                   .dedup_max_chunks = 4000000,
+                                   .dedup_max_event_ids = 1000000};
 }
 
 /* ---- marks ---- */
@@ -161,11 +162,17 @@ static enum tide_rc replay(struct tide_store *store, struct tide_err *err)
     draft->sealed_upto_s = store->state.sealed_upto_s;
     draft->ledger = store->state.ledger;
     if (!(rc = replay_modules(store, txn, err)) &&
-        !(rc = replay_identities(store, txn, tide_clock_wall_us(), err)))
+        !(rc = replay_known(store, txn, tide_clock_wall_us(), err)))
         rc = replay_journal(store, txn, err);
     head_publish(store->head);
     mdb_txn_abort(txn);
     return rc;
+}
+
+/* A producer that only repeats itself is written anew eight times a window. */
+static uint32_t refresh_s(int64_t window_s)
+{
+    return window_s / 8 > UINT32_MAX ? UINT32_MAX : (uint32_t)(window_s / 8);
 }
 
 enum tide_rc tide_store_open(const struct tide_store_cfg *cfg, struct tide_store **ret,
@@ -185,6 +192,9 @@ enum tide_rc tide_store_open(const struct tide_store_cfg *cfg, struct tide_store
     store->head = head_new();
     store->modules = modules_new();
     store->identities = identity_new(cfg->dedup_max_chunks);
+    store->event_ids = identity_new(cfg->dedup_max_event_ids);
+    store->producers =
+        producers_new(PRODUCERS_MAX, cfg->dedup_max_chunks, refresh_s(cfg->dedup_window_s));
     group_init(&store->group);
     tide_record_init(&store->scratch);
     if ((rc = make_dir(cfg->dir, err)) || (rc = lock_dir(store, err)) ||
@@ -196,7 +206,6 @@ enum tide_rc tide_store_open(const struct tide_store_cfg *cfg, struct tide_store
         return rc;
     }
     store->checkpoint_us = tide_clock_wall_us();
-    atomic_store(&store->identity_count, identity_count(store->identities));
     atomic_store(&store->identity_oldest_s, identity_oldest_s(store->identities));
     *ret = store;
     return TIDE_OK;
@@ -212,6 +221,8 @@ void tide_store_close(struct tide_store *store)
     head_free(store->head);
     modules_free(store->modules);
     identity_free(store->identities);
+    identity_free(store->event_ids);
+    producers_free(store->producers);
     group_fini(&store->group);
     tide_record_fini(&store->scratch);
     blob_fini(&store->blob);
@@ -348,5 +359,7 @@ void tide_store_stats(struct tide_store *store, struct tide_store_stats *ret)
         ret->file_bytes = (uint64_t)file.st_size;
     ret->identities = atomic_load(&store->identity_count);
     ret->oldest_identity_us = (int64_t)atomic_load(&store->identity_oldest_s) * 1000000;
+    ret->event_ids = atomic_load(&store->event_id_count);
+    ret->producers = atomic_load(&store->producer_count);
     ret->identity_bound = atomic_load(&store->identity_by_count) ? "count" : "window";
 }

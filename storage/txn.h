@@ -19,6 +19,8 @@ enum table {
     TABLE_MODULE,     /* id part -> name, totals, last error */
     TABLE_ROW,        /* interval module part -> finished record */
     TABLE_CORRECTION, /* interval module seq part -> what came after it was finished */
+    TABLE_EVENT_ID,   /* seq part -> event ids of one commit */
+    TABLE_PRODUCER,   /* seq part -> chunks with structured ids of one commit */
     TABLE_COUNT
 };
 

@@ -288,7 +288,7 @@ static const struct tide_option options[] = {
      TIDE_OPTION_TEXT, 1, 256},
     {"producer", "NAME", NULL, "32 hex digits or a name: makes a rerun of the same input harmless",
      TIDE_OPTION_TEXT, 1, 256},
-    {"epoch", "N", "0", "with --producer: another epoch is another input", TIDE_OPTION_NUMBER, 0,
+    {"epoch", "N", "0", "with --producer: a higher epoch is another input", TIDE_OPTION_NUMBER, 0,
      INT32_MAX},
     {"chunk-events", "N", "1000", "events in a chunk", TIDE_OPTION_NUMBER, 1, 100000},
     {"window", "N", "4", "chunks on their way at once", TIDE_OPTION_NUMBER, 1, TIDE_WINDOW_MAX},
@@ -318,8 +318,11 @@ const struct tide_command tide_command_send = {
         "\n"
         "With --producer the same input may be sent again after any failure: chunks that were\n"
         "counted are not counted again. The input must be the same from its first byte, and the\n"
-        "options --tag, --chunk-events and --format too; a changed or longer input needs another\n"
-        "--epoch, or its chunks are refused as `id_reuse`.\n"
+        "options --tag, --chunk-events and --format too; a changed or longer input needs a higher\n"
+        "--epoch: under the same one its chunks are refused as `id_reuse` and acked, under a "
+        "lower\n"
+        "one they are taken for old ones and acked. The daemon remembers a producer for\n"
+        "dedup.window_s (73 hours) after it was last heard.\n"
         "\n"
         "Exit: 0 all acked; 1 a bad record, or not all acked; 2 usage; 69 nobody takes events.\n"
         "Events the daemon rejects are acked too; GET /api/v3/ingest/rejected shows them.",

@@ -33,6 +33,7 @@ struct tide_fold_rules {
     int64_t lateness_s;
     int64_t future_s;
     uint64_t instance_seed; /* of instance ids: fixed for the life of a store */
+    uint64_t identity_seed; /* of event ids: likewise */
 };
 
 /* One event as it travels. Read with tide_fact_read. */
@@ -40,14 +41,24 @@ struct tide_fact {
     struct tide_subject *subject;
     int64_t time_us;
     uint64_t instance; /* keyed hash of its name, 0: unnamed; matters with gauges only */
+    bool has_event_id;
+    bool skewed;                  /* booked as such; set with an event id only */
+    struct tide_hash128 event_id; /* keyed hash of (module name, event_id) */
     struct tide_event
         ev; /* without time, module, instance and event_id; texts point into the parcel */
+};
+
+/* What a structured chunk id `v1:<producer>:<epoch>:<seq>` says. */
+struct tide_origin {
+    uint8_t producer[16];
+    uint64_t epoch, seq;
 };
 
 enum tide_fate {
     TIDE_FATE_OPEN,      /* not committed yet */
     TIDE_FATE_COMMITTED, /* on disk: ack */
     TIDE_FATE_DUPLICATE, /* was on disk before: ack */
+    TIDE_FATE_REFUSED,   /* its structured id had another payload before: counted, ack */
     TIDE_FATE_DROPPED    /* the store gave up (FAILED): never ack, close the connection */
 };
 
@@ -64,7 +75,9 @@ struct tide_parcel {
 
     struct tide_ledger books; /* of this chunk, should it be new */
     bool has_identity;
-    struct tide_hash128 identity;
+    bool has_origin;              /* a structured chunk id */
+    struct tide_hash128 identity; /* with an origin: of the payload alone */
+    struct tide_origin origin;
 
     /* the way home */
     enum tide_fate fate;
@@ -105,8 +118,9 @@ void tide_parcel_reject_chunk(struct tide_parcel *parcel, enum tide_chunk_reason
  * word 0   the subject's address
  * word 1   time_us
  * word 2   bits below, weight in the upper half
- * then, as the bits say: duration (a double); instance id; one word per gauge; correlation and
- * error, each offset << 32 | len into the parcel's text; a metric's name likewise, and its value
+ * then, as the bits say: event id, low and high half; duration (a double); instance id; one word
+ * per gauge; correlation and error, each offset << 32 | len into the parcel's text; a metric's name
+ * likewise, and its value
  */
 enum {
     TIDE_FACT_KIND = 15,
@@ -118,11 +132,13 @@ enum {
     TIDE_FACT_INSTANCE = 1 << 9,
     TIDE_FACT_CORRELATION = 1 << 10,
     TIDE_FACT_ERROR = 1 << 11,
-    TIDE_FACT_GAUGES_SHIFT = 12,
-    TIDE_FACT_METRIC = 1 << 20 /* above the eight bits of gauges */
+    TIDE_FACT_GAUGES_SHIFT = 12, /* eight bits */
+    TIDE_FACT_METRIC = 1 << 20,
+    TIDE_FACT_EVENT_ID = 1 << 21,
+    TIDE_FACT_SKEWED = 1 << 22 /* with an event id only */
 };
 
-#define TIDE_FACT_WORDS_MAX (9 + TIDE_GAUGE_COUNT)
+#define TIDE_FACT_WORDS_MAX (11 + TIDE_GAUGE_COUNT)
 
 /* Reads the fact at `at`, an offset in words; returns the offset of the next one. Only the fields
  * that the fact has, and those that every event has, are set: gauge[g] of gauges in ev.gauges,
@@ -144,6 +160,12 @@ static inline uint32_t tide_fact_read(const struct tide_parcel *parcel, uint32_t
     ret->ev.healthy = bits & TIDE_FACT_HEALTHY;
     ret->ev.gauges = (uint8_t)(bits >> TIDE_FACT_GAUGES_SHIFT);
     word += 3;
+    ret->has_event_id = bits & TIDE_FACT_EVENT_ID;
+    if (ret->has_event_id) {
+        ret->skewed = bits & TIDE_FACT_SKEWED;
+        ret->event_id = (struct tide_hash128){.low = word[0], .high = word[1]};
+        word += 2;
+    }
     if (bits & TIDE_FACT_DURATION)
         memcpy(&ret->ev.duration_us, word++, sizeof(double));
     ret->instance = bits & TIDE_FACT_INSTANCE ? *word++ : 0;

@@ -28,6 +28,7 @@ struct tide_store_cfg {
     uint32_t max_modules;
     int64_t dedup_window_s;
     uint64_t dedup_max_chunks;
+    uint64_t dedup_max_event_ids;
 };
 
 enum tide_store_state { TIDE_STORE_OK, TIDE_STORE_FULL, TIDE_STORE_IN_DOUBT, TIDE_STORE_FAILED };
@@ -48,7 +49,8 @@ void tide_store_close(struct tide_store *store); /* NULL and half-open are fine 
 /* The seed of instance ids, for struct tide_fold_rules. */
 uint64_t tide_store_instance_seed(const struct tide_store *store);
 
-/* The seed of chunk identities (tide_hash128_parts over peer, tag, chunk, entries). */
+/* The seed of chunk identities (tide_hash128_parts over peer, tag, chunk, entries) and, in struct
+ * tide_fold_rules, of event ids. */
 uint64_t tide_store_identity_seed(const struct tide_store *store);
 
 /* ---- write side: the committer's thread only ---- */
@@ -85,6 +87,8 @@ struct tide_store_stats {
     uint64_t identities;        /* chunks in the dedup set */
     int64_t oldest_identity_us; /* Unix time of the oldest, 0 without any */
     const char *identity_bound; /* which bound is active: "window" or "count" */
+    uint64_t event_ids;         /* event ids remembered */
+    uint64_t producers;         /* producers of structured chunk ids remembered */
 };
 void tide_store_stats(struct tide_store *store, struct tide_store_stats *ret);
 

@@ -93,6 +93,14 @@ enum tide_rc tide_request_parse(const uint8_t *frame, size_t len, struct tide_re
 struct tide_hash128 tide_request_identity(const struct tide_request *request, uint64_t seed,
                                           const void *peer, size_t peer_len);
 
+/* True for a chunk id of the form `v1:<producer, 32 hex digits>:<epoch>:<seq>`, both decimal
+ * without needless zeros, below 2^64. Anything else is an ordinary chunk id. */
+bool tide_request_origin(const struct tide_request *request, struct tide_origin *ret);
+
+/* What tells two chunks of one structured id apart: keyed hash over tag and raw entries. Not the
+ * peer: a producer may come from another address. */
+struct tide_hash128 tide_request_payload(const struct tide_request *request, uint64_t seed);
+
 struct tide_fold_context {
     const struct tide_fold_rules *rules;
     int64_t arrival_us;

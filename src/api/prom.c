@@ -277,6 +277,10 @@ static void write_store(struct writer *writer, const struct tide_self_view *self
     end_real(writer, " ", (double)self->stats.oldest_reader_us / 1e6);
     plain_uint(writer, "tidemark_dedup_chunks", "gauge", "Chunk identities remembered",
                self->stats.identities);
+    plain_uint(writer, "tidemark_dedup_event_ids", "gauge", "Event ids remembered",
+               self->stats.event_ids);
+    plain_uint(writer, "tidemark_dedup_producers", "gauge",
+               "Producers of structured chunk ids remembered", self->stats.producers);
     family(writer, "tidemark_dedup_bound", "gauge",
            "1 for the bound that limits the memory of chunks");
     for (unsigned i = 0; i < 2; i++) {

@@ -34,6 +34,7 @@ static struct tide_store_cfg store_cfg(const struct tide_config *config)
     cfg.max_modules = (uint32_t)config->max_modules;
     cfg.dedup_window_s = config->dedup_window_s;
     cfg.dedup_max_chunks = (uint64_t)config->dedup_max_chunks;
+    cfg.dedup_max_event_ids = (uint64_t)config->dedup_max_event_ids;
     return cfg;
 }
 
@@ -60,6 +61,7 @@ static struct tide_ingest_cfg ingest_cfg(const struct tide_config *config,
                 .lateness_s = config->lateness_s,
                 .future_s = config->future_s,
                 .instance_seed = tide_store_instance_seed(store),
+                .identity_seed = tide_store_identity_seed(store),
             },
         .identity_seed = tide_store_identity_seed(store),
     };

@@ -22,7 +22,7 @@ struct tide_config {
     int64_t map_bytes;
     int64_t ingest_threads, max_frame_bytes, max_unpacked_bytes, gather_max_ms;
     int64_t http_threads;
-    int64_t dedup_window_s, dedup_max_chunks;
+    int64_t dedup_window_s, dedup_max_chunks, dedup_max_event_ids;
     bool prometheus;
     bool allow_open;
     int64_t log_level; /* enum tide_level */

@@ -251,8 +251,11 @@ static void take_chunk(struct tide_conn *conn, const struct tide_request *reques
     conn->outstanding++;
     if (request->chunk_payload_len < TIDE_CHUNK_ID_MIN)
         return;
-    parcel->identity = tide_request_identity(request, conn->shard->cfg->identity_seed,
-                                             conn->address, conn->address_len);
+    parcel->has_origin = tide_request_origin(request, &parcel->origin);
+    parcel->identity = parcel->has_origin
+                           ? tide_request_payload(request, conn->shard->cfg->identity_seed)
+                           : tide_request_identity(request, conn->shard->cfg->identity_seed,
+                                                   conn->address, conn->address_len);
     parcel->has_identity = true;
 }
 

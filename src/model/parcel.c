@@ -54,6 +54,7 @@ void tide_parcel_reset(struct tide_parcel *parcel)
     parcel->next = NULL;
     parcel->books = (struct tide_ledger){0};
     parcel->has_identity = false;
+    parcel->has_origin = false;
     parcel->fate = TIDE_FATE_OPEN;
     parcel->home = NULL;
     parcel->owner = 0;
@@ -84,8 +85,17 @@ static uint64_t instance_id(const struct tide_fold_rules *rules, const struct ti
     return id == TIDE_INSTANCE_OVERFLOW || id == 0 ? 1 : id;
 }
 
+static struct tide_hash128 event_id(const struct tide_fold_rules *rules,
+                                    const struct tide_event *ev)
+{
+    struct tide_hash_part part[] = {{ev->module.start, ev->module.len},
+                                    {ev->event_id.start, ev->event_id.len}};
+
+    return tide_hash128_parts(rules->identity_seed, part, 2);
+}
+
 static void write_fact(struct tide_parcel *parcel, const struct tide_fold_rules *rules,
-                       const struct tide_event *ev, int64_t time_us)
+                       const struct tide_event *ev, int64_t time_us, bool skewed)
 {
     bool timed = ev->has_duration && tide_event_is_operation(ev);
     uint32_t bits = ev->kind;
@@ -98,6 +108,13 @@ static void write_fact(struct tide_parcel *parcel, const struct tide_fold_rules 
     word[0] = (uint64_t)(uintptr_t)tide_names_get(parcel->names, ev->module.start, ev->module.len);
     word[1] = (uint64_t)time_us;
     word += 3;
+    if (ev->event_id.len) {
+        struct tide_hash128 id = event_id(rules, ev);
+
+        bits |= TIDE_FACT_EVENT_ID | (skewed ? TIDE_FACT_SKEWED : 0u);
+        *word++ = id.low;
+        *word++ = id.high;
+    }
     if (ev->has_duration) {
         bits |= TIDE_FACT_DURATION;
         memcpy(word++, &ev->duration_us, sizeof(double));
@@ -136,6 +153,7 @@ void tide_parcel_fold(struct tide_parcel *parcel, const struct tide_fold_rules *
                       const struct tide_event *ev, int64_t arrival_us)
 {
     int64_t time_us = ev->time_us ? ev->time_us : arrival_us;
+    bool skewed = time_us > arrival_us + rules->future_s * 1000000;
 
     static_assert(TIDE_EVENT_KIND_COUNT <= TIDE_FACT_KIND + 1, "a kind fits its bits");
     static_assert(TIDE_GAUGE_COUNT <= 8, "gauges fit their bits");
@@ -146,7 +164,7 @@ void tide_parcel_fold(struct tide_parcel *parcel, const struct tide_fold_rules *
         parcel->books.late++;
         return;
     }
-    if (time_us > arrival_us + rules->future_s * 1000000) {
+    if (skewed) {
         parcel->books.skewed++;
         time_us = arrival_us;
     }
@@ -155,7 +173,7 @@ void tide_parcel_fold(struct tide_parcel *parcel, const struct tide_fold_rules *
         parcel->names = tide_names_new(OWN_NAMES);
         parcel->own_names = true;
     }
-    write_fact(parcel, rules, ev, time_us);
+    write_fact(parcel, rules, ev, time_us, skewed);
 }
 
 void tide_parcel_reject(struct tide_parcel *parcel, enum tide_entry_reason reason)

@@ -8,6 +8,7 @@
 #include "tidemark/wire.h"
 
 #include <assert.h>
+#include <string.h>
 #include "cursor.h"
 
 #define TAG_MAX 256
@@ -147,6 +148,65 @@ struct tide_hash128 tide_request_identity(const struct tide_request *request, ui
         {request->chunk, request->chunk ? request->chunk_len : 0},
         {request->entries, request->entries_len},
     };
+
+    return tide_hash128_parts(seed, part, sizeof(part) / sizeof(part[0]));
+}
+
+/* ---- structured chunk ids ---- */
+
+static int hex_digit(uint8_t byte)
+{
+    if (byte >= '0' && byte <= '9')
+        return byte - '0';
+    byte |= 0x20;
+    return byte >= 'a' && byte <= 'f' ? byte - 'a' + 10 : -1;
+}
+
+/* A decimal number at *at, up to the end or `stop`, which is stepped over. */
+static bool read_decimal(const uint8_t **at, const uint8_t *end, uint8_t stop, uint64_t *ret)
+{
+    const uint8_t *first = *at;
+
+    *ret = 0;
+    for (; *at < end && **at >= '0' && **at <= '9'; ++*at)
+        if (__builtin_mul_overflow(*ret, 10, ret) ||
+            __builtin_add_overflow(*ret, (uint64_t)(**at - '0'), ret))
+            return false;
+    if (*at == first || (*first == '0' && *at - first > 1))
+        return false;
+    if (stop && (*at == end || *(*at)++ != stop))
+        return false;
+    return true;
+}
+
+#define ORIGIN_PREFIX 36 /* "v1:", the producer, ':' */
+
+bool tide_request_origin(const struct tide_request *request, struct tide_origin *ret)
+{
+    const uint8_t *at, *end;
+
+    if (!request->chunk || request->chunk_payload_len < ORIGIN_PREFIX)
+        return false;
+    end = request->chunk + request->chunk_len;
+    at = end - request->chunk_payload_len;
+    if (memcmp(at, "v1:", 3) != 0 || at[ORIGIN_PREFIX - 1] != ':')
+        return false;
+    for (int i = 0; i < 16; i++) {
+        int high = hex_digit(at[3 + 2 * i]), low = hex_digit(at[4 + 2 * i]);
+
+        if (high < 0 || low < 0)
+            return false;
+        ret->producer[i] = (uint8_t)(high << 4 | low);
+    }
+    at += ORIGIN_PREFIX;
+    return read_decimal(&at, end, ':', &ret->epoch) && read_decimal(&at, end, 0, &ret->seq) &&
+           at == end;
+}
+
+struct tide_hash128 tide_request_payload(const struct tide_request *request, uint64_t seed)
+{
+    struct tide_hash_part part[] = {{request->tag.start, request->tag.len},
+                                    {request->entries, request->entries_len}};
 
     return tide_hash128_parts(seed, part, sizeof(part) / sizeof(part[0]));
 }

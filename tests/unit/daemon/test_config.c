@@ -110,6 +110,7 @@ static void defaults_are_the_documented_ones(void **state)
     assert_int_equal(config.gather_max_ms, 20);
     assert_int_equal(config.dedup_window_s, 73 * 3600);
     assert_int_equal(config.dedup_max_chunks, 4000000);
+    assert_int_equal(config.dedup_max_event_ids, 1000000);
     assert_true(config.prometheus);
     assert_false(config.allow_open);
     assert_int_equal(config.log_level, TIDE_INFO);

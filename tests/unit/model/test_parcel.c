@@ -18,7 +18,7 @@
 #define NOW_US INT64_C(1700000000000000)
 
 static const struct tide_fold_rules rules = {
-    .interval_s = 10, .lateness_s = 3600, .future_s = 60, .instance_seed = 42};
+    .interval_s = 10, .lateness_s = 3600, .future_s = 60, .instance_seed = 42, .identity_seed = 43};
 
 static struct tide_text text(const char *literal)
 {
@@ -207,6 +207,15 @@ static void check_fact(const struct tide_fact *fact, const struct tide_event *ev
     check_text(&fact->ev.metric, &ev->metric, TIDE_METRIC_NAME_MAX);
     if (ev->metric.len)
         assert_int_equal(fact->ev.value, ev->value);
+    assert_int_equal(fact->has_event_id, ev->event_id.len != 0);
+    if (fact->has_event_id) {
+        struct tide_hash_part part[] = {{ev->module.start, ev->module.len},
+                                        {ev->event_id.start, ev->event_id.len}};
+        struct tide_hash128 id = tide_hash128_parts(rules.identity_seed, part, 2);
+
+        assert_memory_equal(&fact->event_id, &id, sizeof(id));
+        assert_false(fact->skewed);
+    }
 }
 
 static void facts_are_read_back_in_order_as_they_were_folded(void **state)
@@ -224,6 +233,8 @@ static void facts_are_read_back_in_order_as_they_were_folded(void **state)
             sent[i] = tide_any_event(&seed);
             sent[i].module = tide_any_name((unsigned)tide_any_between(&seed, 0, 99));
             sent[i].time_us = NOW_US - tide_any_between(&seed, 0, 1000000);
+            if (tide_any_between(&seed, 0, 1))
+                sent[i].event_id = tide_any_name((unsigned)tide_any_between(&seed, 0, 99));
             tide_parcel_fold(&parcel, &rules, &sent[i], NOW_US);
         }
         assert_int_equal(parcel.facts, events);

@@ -60,6 +60,7 @@ static inline enum tide_rc world_try_open(struct world *world, struct tide_err *
         return rc;
     }
     world->rules.instance_seed = tide_store_instance_seed(world->store);
+    world->rules.identity_seed = tide_store_identity_seed(world->store);
     return TIDE_OK;
 }
 

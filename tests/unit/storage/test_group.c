@@ -7,6 +7,7 @@ struct bench {
     struct group group;
     struct modules *modules;
     struct identity_set *identities;
+    struct group_known known;
     struct group_rules rules;
     enum tide_fate fate[PARCELS_MAX];
 };
@@ -19,6 +20,8 @@ static void bench_begin(struct bench *bench)
     group_init(&bench->group);
     bench->modules = modules_new();
     bench->identities = identity_new(1000);
+    bench->known =
+        (struct group_known){bench->identities, identity_new(1000), producers_new(100, 10000, 100)};
     bench->rules = (struct group_rules){
         .now_us = T0_US, .interval_s = INTERVAL_S, .lateness_s = 4000, .max_modules = 100000};
 }
@@ -28,6 +31,8 @@ static void bench_end(struct bench *bench)
     group_fini(&bench->group);
     modules_free(bench->modules);
     identity_free(bench->identities);
+    identity_free(bench->known.event_ids);
+    producers_free(bench->known.producers);
 }
 
 static size_t build(struct bench *bench, struct tide_parcel *parcel, size_t count)
@@ -37,7 +42,7 @@ static size_t build(struct bench *bench, struct tide_parcel *parcel, size_t coun
     for (size_t i = 0; i < count; i++)
         waiting[i] = &parcel[i];
     return group_build(&bench->group, waiting, count, bench->fate, &bench->rules, bench->modules,
-                       bench->identities);
+                       &bench->known);
 }
 
 static const struct group_delta *delta_of_module(const struct bench *bench, const char *name,
@@ -546,7 +551,7 @@ static void undo_gives_identities_and_modules_back_and_a_retry_is_the_same(void 
         assert_int_equal(modules_find(bench.modules, "new", 3), 2);
         assert_int_equal(delta_of_module(&bench, "new", T0_S)->tally.requests, 2);
         assert_int_equal(delta_of_module(&bench, "old", T0_S)->tally.requests, 2);
-        group_undo(&bench.group, bench.modules, bench.identities);
+        group_undo(&bench.group, bench.modules, &bench.known);
         assert_int_equal(identity_count(bench.identities), 0);
         assert_int_equal(modules_count(bench.modules), 1);
         if (round == 1) /* meanwhile another module takes the id */

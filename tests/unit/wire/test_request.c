@@ -311,6 +311,100 @@ static void identity_covers_peer_tag_chunk_and_entries(void **state)
     assert_false(same(one, identity("['t',[[1,{'a':1}]]]", 7, "10.0.0.1")));
 }
 
+static bool origin_of(const char *id, struct tide_origin *ret)
+{
+    struct tide_request request;
+
+    assert_int_equal(parse(tide_pack("['t',[],{'chunk':'%s'}]", id), &request), TIDE_OK);
+    return tide_request_origin(&request, ret);
+}
+
+#define PRODUCER "00112233445566778899aabbccddeeff"
+
+static void a_structured_chunk_id_says_its_origin(void **state)
+{
+    static const uint8_t producer[16] = {0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77,
+                                         0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff};
+    struct tide_origin origin;
+
+    (void)state;
+    assert_true(origin_of("v1:" PRODUCER ":7:42", &origin));
+    assert_memory_equal(origin.producer, producer, 16);
+    assert_int_equal(origin.epoch, 7);
+    assert_int_equal(origin.seq, 42);
+    assert_true(origin_of("v1:00112233445566778899AABBCCDDEEFF:0:0", &origin));
+    assert_memory_equal(origin.producer, producer, 16);
+    assert_int_equal(origin.epoch, 0);
+    assert_int_equal(origin.seq, 0);
+    assert_true(origin_of("v1:" PRODUCER ":18446744073709551615:18446744073709551615", &origin));
+    assert_true(origin.epoch == UINT64_MAX && origin.seq == UINT64_MAX);
+    assert_true(
+        origin_of("hex:c42776313a3030313132323333343435353636373738383939616162626363646465656666"
+                  "3a313a32",
+                  &origin)); /* as bin */
+    assert_int_equal(origin.seq, 2);
+}
+
+static void any_other_chunk_id_is_an_ordinary_one(void **state)
+{
+    static const char *const id[] = {
+        "",
+        "v1:",
+        "v1:" PRODUCER,
+        "v1:" PRODUCER ":",
+        "v1:" PRODUCER "::",
+        "v1:" PRODUCER ":1",
+        "v1:" PRODUCER ":1:",
+        "v1:" PRODUCER "::1",
+        "v1:" PRODUCER ":1:2:3",
+        "v1:" PRODUCER ":1:2 ",
+        "v1:" PRODUCER ":1: 2",
+        "v1:" PRODUCER ":+1:2",
+        "v1:" PRODUCER ":-1:2",
+        "v1:" PRODUCER ":01:2",
+        "v1:" PRODUCER ":1:00",
+        "v1:" PRODUCER ":1:18446744073709551616",
+        "v1:" PRODUCER ":99999999999999999999:1",
+        "v2:" PRODUCER ":1:2",
+        "V1:" PRODUCER ":1:2",
+        "v1:" PRODUCER "0:1:2",
+        "v1:0112233445566778899aabbccddeeff:1:2",
+        "v1:0g112233445566778899aabbccddeeff:1:2",
+    };
+    struct tide_request request;
+    struct tide_origin origin;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(id) / sizeof(id[0]); i++)
+        if (origin_of(id[i], &origin))
+            fail_msg("%s", id[i]);
+    assert_int_equal(parse(tide_pack("['t',[],{'chunk':12345}]"), &request), TIDE_OK);
+    assert_false(tide_request_origin(&request, &origin));
+    assert_int_equal(parse(tide_pack("['t',[]]"), &request), TIDE_OK);
+    assert_false(tide_request_origin(&request, &origin));
+}
+
+static struct tide_hash128 payload_of(struct tide_pack pack)
+{
+    struct tide_request request;
+
+    assert_int_equal(parse(pack, &request), TIDE_OK);
+    return tide_request_payload(&request, 5);
+}
+
+static void a_payload_is_tag_and_entries_whatever_the_chunk_id(void **state)
+{
+    struct tide_hash128 one = payload_of(tide_pack("['t','abc',{'chunk':'first'}]")),
+                        same = payload_of(tide_pack("['t','abc',{'chunk':'second'}]")),
+                        tag = payload_of(tide_pack("['u','abc',{'chunk':'first'}]")),
+                        entries = payload_of(tide_pack("['t','abd',{'chunk':'first'}]"));
+
+    (void)state;
+    assert_memory_equal(&one, &same, sizeof(one));
+    assert_memory_not_equal(&one, &tag, sizeof(one));
+    assert_memory_not_equal(&one, &entries, sizeof(one));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -327,6 +421,9 @@ int main(void)
         cmocka_unit_test(signals_other_than_logs_are_seen),
         cmocka_unit_test(cut_requests_are_malformed),
         cmocka_unit_test(identity_covers_peer_tag_chunk_and_entries),
+        cmocka_unit_test(a_structured_chunk_id_says_its_origin),
+        cmocka_unit_test(any_other_chunk_id_is_an_ordinary_one),
+        cmocka_unit_test(a_payload_is_tag_and_entries_whatever_the_chunk_id),
     };
     int failed;
 
