@@ -16,6 +16,7 @@
 struct tide_subject {
     uint64_t hash;
     uint32_t len;
+    double share; /* the folding thread's: of its events that are kept, 0: not looked up yet */
 
     /* the committing thread's */
     uint32_t module; /* its id, 0: not looked up yet */

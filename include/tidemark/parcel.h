@@ -19,6 +19,7 @@
 #include "tidemark/hash.h"
 #include "tidemark/ledger.h"
 #include "tidemark/names.h"
+#include "tidemark/sample.h"
 
 #define TIDE_PARCEL_DELTAS \
     65536 /* module-intervals one chunk may open in a group; the rest is __overflow__'s */
@@ -32,8 +33,9 @@ struct tide_fold_rules {
     uint32_t interval_s;
     int64_t lateness_s;
     int64_t future_s;
-    uint64_t instance_seed; /* of instance ids: fixed for the life of a store */
-    uint64_t identity_seed; /* of event ids: likewise */
+    uint64_t instance_seed;                 /* of instance ids: fixed for the life of a store */
+    uint64_t identity_seed;                 /* of event ids: likewise */
+    const struct tide_sample_rules *sample; /* NULL: every event is kept */
 };
 
 /* One event as it travels. Read with tide_fact_read. */
@@ -73,8 +75,8 @@ struct tide_parcel {
     struct tide_names *names; /* the folding thread's; NULL: the parcel makes its own */
     bool own_names;
 
-    struct tide_ledger books; /* of this chunk, should it be new */
-    bool has_identity;
+    struct tide_ledger books;     /* of this chunk, should it be new */
+    bool has_identity;            /* set before the events are folded: it chooses samples */
     bool has_origin;              /* a structured chunk id */
     struct tide_hash128 identity; /* with an origin: of the payload alone */
     struct tide_origin origin;
@@ -102,8 +104,8 @@ size_t tide_parcel_memory(const struct tide_parcel *parcel);
 bool tide_parcel_empty(const struct tide_parcel *parcel);
 
 /* Takes one decoded event (its module name is set and valid) that arrived at arrival_us and books
- * it: received, and stored, late (older than lateness_s before arrival) or skewed (booked at
- * arrival). Aborts when memory is out. */
+ * it: received, and stored, late (older than lateness_s before arrival), sampled (left out by the
+ * rules) or skewed (booked at arrival). Aborts when memory is out. */
 void tide_parcel_fold(struct tide_parcel *parcel, const struct tide_fold_rules *rules,
                       const struct tide_event *ev, int64_t arrival_us);
 

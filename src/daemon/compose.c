@@ -6,6 +6,7 @@
  */
 #include "compose.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include "tidemark/api.h"
 #include "tidemark/commit.h"
@@ -114,6 +115,18 @@ static enum tide_rc start_ingest(const struct tide_config *config, struct tide_r
                                  struct tide_err *err)
 {
     struct tide_ingest_cfg cfg = ingest_cfg(config, rooms->store);
+    size_t bytes = config->sample.rules * sizeof(*config->sample.rule);
+
+    if (bytes) { /* the configuration may be reloaded while the shards read theirs */
+        rooms->sample.rule = malloc(bytes);
+        if (!rooms->sample.rule) {
+            tide_err_set(err, "sampling.modules: out of memory");
+            return TIDE_NO_MEMORY;
+        }
+        memcpy(rooms->sample.rule, config->sample.rule, bytes);
+        rooms->sample.rules = config->sample.rules;
+        cfg.rules.sample = &rooms->sample;
+    }
 
     return tide_ingest_start(&cfg, rooms->commit, &rooms->ingest, err);
 }
@@ -153,6 +166,7 @@ void tide_rooms_stop(struct tide_rooms *rooms)
     tide_api_stop(rooms->api);
     tide_query_close(rooms->query);
     tide_store_close(rooms->store);
+    free(rooms->sample.rule);
     memset(rooms, 0, sizeof(*rooms));
 }
 

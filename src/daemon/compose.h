@@ -17,6 +17,7 @@ struct tide_rooms {
     struct tide_ingest *ingest;
     struct tide_query *query;
     struct tide_api *api;
+    struct tide_sample_rules sample; /* what ingest's shards read */
 };
 
 /* Starts what config describes; *rooms is zeroed. After a failure tide_rooms_stop stops whatever

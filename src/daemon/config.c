@@ -17,6 +17,7 @@
 #include "address.h"
 #include "levels.h"
 #include "reader.h"
+#include "shares.h"
 
 #define ENV_PREFIX "TIDEMARK_"
 #define NAME_SIZE  256
@@ -109,6 +110,8 @@ static enum tide_rc take_key(void *arg, const struct tide_path *path, struct tid
         note_origin(loader, from, place);
         return tide_levels_key(&loader->levels, path, from, err);
     }
+    if (tide_shares_owns(path))
+        return tide_shares_key(&loader->config->sample, path, err);
     tide_path_text(path, name, sizeof(name));
     if (!has_dotted_part(path) && name[0] != '-' && (tide_option_find(name) || is_section(name)))
         return TIDE_OK;
@@ -127,6 +130,8 @@ static enum tide_rc take_value(void *arg, const struct tide_path *path, struct t
         note_origin(loader, from, place);
         return tide_levels_value(&loader->levels, path, from, value, err);
     }
+    if (tide_shares_owns(path))
+        return tide_shares_value(&loader->config->sample, path, value, err);
     tide_path_text(path, name, sizeof(name));
     option = tide_option_find(name);
     if (!option)
@@ -160,7 +165,7 @@ static enum tide_rc take_text(struct loader *loader, const char *name, const cha
             *dot++ = '\0';
         path.part[path.depth++] = part;
     }
-    if (!strcmp(name, "health.modules")) {
+    if (!strcmp(name, "health.modules") || !strcmp(name, "sampling.modules")) {
         snprintf(source, sizeof(source), "%s %s", loader->source, name);
         return tide_reader_run(source, text, strlen(text), &path, &reader_calls, loader, err);
     }
@@ -497,7 +502,9 @@ enum tide_rc tide_config_load(int argc, char *const argv[], char *const env[],
     tide_levels_fini(&loader.levels);
     free(loader.pair);
     if (!rc)
-        *ret = config; /* levels_close came last: a failed one owns nothing */
+        *ret = config; /* levels_close came last: a failed one owns no thresholds */
+    else
+        free(config.sample.rule);
     return rc;
 }
 
@@ -506,4 +513,6 @@ void tide_config_fini(struct tide_config *config)
     free(config->health.rule);
     config->health.rule = NULL;
     config->health.rules = 0;
+    free(config->sample.rule);
+    config->sample = (struct tide_sample_rules){0};
 }

@@ -225,6 +225,10 @@ const struct tide_option tide_option[] = {
      .reload = true,
      .preset_text = "{}",
      .help = "{glob: {SIGNAL: {warning, critical}}}: other thresholds for some modules"},
+    {.name = "sampling.modules",
+     .type = TIDE_OPTION_SHARES,
+     .preset_text = "{}",
+     .help = "{glob: share}: of some modules keep only this share, weighted"},
 };
 
 const size_t tide_options = sizeof(tide_option) / sizeof(tide_option[0]);
@@ -345,6 +349,7 @@ void tide_option_defaults(struct tide_config *config)
         case TIDE_OPTION_PAIR:
         case TIDE_OPTION_THRESHOLD:
         case TIDE_OPTION_RULES:
+        case TIDE_OPTION_SHARES:
             break;
         }
     }
@@ -435,9 +440,20 @@ enum tide_rc tide_option_assign(struct tide_config *config, const struct tide_op
     case TIDE_OPTION_PAIR:
     case TIDE_OPTION_THRESHOLD:
     case TIDE_OPTION_RULES:
+    case TIDE_OPTION_SHARES:
         break;
     }
     abort(); /* the caller handles the kinds above itself */
+}
+
+static bool same_shares(const struct tide_sample_rules *a, const struct tide_sample_rules *b)
+{
+    if (a->rules != b->rules)
+        return false;
+    for (size_t i = 0; i < a->rules; i++)
+        if (strcmp(a->rule[i].glob, b->rule[i].glob) != 0 || a->rule[i].share != b->rule[i].share)
+            return false;
+    return true;
 }
 
 bool tide_option_same(const struct tide_option *option, const struct tide_config *a,
@@ -452,6 +468,8 @@ bool tide_option_same(const struct tide_option *option, const struct tide_config
         return !memcmp(a_field, b_field, option->size);
     case TIDE_OPTION_TEXT:
         return !strcmp(a_field, b_field);
+    case TIDE_OPTION_SHARES:
+        return same_shares(&a->sample, &b->sample);
     case TIDE_OPTION_SWITCH:
     case TIDE_OPTION_PAIR:
     case TIDE_OPTION_THRESHOLD:

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include "tidemark/err.h"
 #include "tidemark/health.h"
+#include "tidemark/sample.h"
 
 /* What the daemon runs on: every field is one row of the table. */
 struct tide_config {
@@ -28,6 +29,7 @@ struct tide_config {
     int64_t log_level; /* enum tide_level */
     bool log_requests;
     struct tide_health_rules health; /* owns rule */
+    struct tide_sample_rules sample; /* likewise */
 };
 
 enum tide_option_type {
@@ -38,7 +40,8 @@ enum tide_option_type {
     TIDE_OPTION_BOOL,      /* -> bool */
     TIDE_OPTION_WORD,      /* one of words -> int64_t, its index */
     TIDE_OPTION_THRESHOLD, /* stands for one key per signal and bound */
-    TIDE_OPTION_RULES      /* health.modules */
+    TIDE_OPTION_RULES,     /* health.modules */
+    TIDE_OPTION_SHARES     /* sampling.modules */
 };
 
 struct tide_option {

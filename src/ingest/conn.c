@@ -275,9 +275,9 @@ static void take_request(struct tide_conn *conn, const struct tide_request *requ
         return;
     }
     parcel = tide_shard_take(shard);
-    tide_request_fold(request, &context, parcel);
     if (request->chunk)
         take_chunk(conn, request, parcel);
+    tide_request_fold(request, &context, parcel);
     tide_shard_post(shard, &parcel);
 }
 

@@ -11,6 +11,9 @@
 /* What a parcel may keep when it is reset; above it everything is given back. */
 #define KEEP_BYTES (256u << 10)
 
+/* Fixed: a chunk that is sent again keeps the same events. */
+#define SAMPLE_SEED UINT64_C(0x746964652d736d70)
+
 /* Names of a parcel that is not given a table. */
 #define OWN_NAMES 100000u
 
@@ -94,8 +97,26 @@ static struct tide_hash128 event_id(const struct tide_fold_rules *rules,
     return tide_hash128_parts(rules->identity_seed, part, 2);
 }
 
+/* What the event weighs, 0: it is left out. Chosen by its place in the chunk of this identity; what
+ * came without one is never recognised when it is sent again, and is told apart by its arrival. */
+static uint32_t sampled_weight(const struct tide_parcel *parcel,
+                               const struct tide_sample_rules *rules, struct tide_subject *subject,
+                               uint32_t weight, int64_t arrival_us)
+{
+    uint64_t of[3] = {parcel->books.received};
+
+    if (subject->share == 0)
+        subject->share = tide_sample_share(rules, subject->name, subject->len);
+    if (subject->share >= 1)
+        return weight;
+    of[1] = parcel->has_identity ? parcel->identity.low : (uint64_t)arrival_us;
+    of[2] = parcel->has_identity ? parcel->identity.high : 0;
+    return tide_sample_weight(subject->share, tide_hash64(SAMPLE_SEED, of, sizeof(of)), weight);
+}
+
 static void write_fact(struct tide_parcel *parcel, const struct tide_fold_rules *rules,
-                       const struct tide_event *ev, int64_t time_us, bool skewed)
+                       struct tide_subject *subject, const struct tide_event *ev, int64_t time_us,
+                       bool skewed)
 {
     bool timed = ev->has_duration && tide_event_is_operation(ev);
     uint32_t bits = ev->kind;
@@ -105,7 +126,7 @@ static void write_fact(struct tide_parcel *parcel, const struct tide_fold_rules 
         parcel->word = tide_must_grow(parcel->word, &parcel->word_capacity,
                                       parcel->words + TIDE_FACT_WORDS_MAX, sizeof(*parcel->word));
     word = parcel->word + parcel->words;
-    word[0] = (uint64_t)(uintptr_t)tide_names_get(parcel->names, ev->module.start, ev->module.len);
+    word[0] = (uint64_t)(uintptr_t)subject;
     word[1] = (uint64_t)time_us;
     word += 3;
     if (ev->event_id.len) {
@@ -154,6 +175,8 @@ void tide_parcel_fold(struct tide_parcel *parcel, const struct tide_fold_rules *
 {
     int64_t time_us = ev->time_us ? ev->time_us : arrival_us;
     bool skewed = time_us > arrival_us + rules->future_s * 1000000;
+    struct tide_subject *subject;
+    struct tide_event weighed;
 
     static_assert(TIDE_EVENT_KIND_COUNT <= TIDE_FACT_KIND + 1, "a kind fits its bits");
     static_assert(TIDE_GAUGE_COUNT <= 8, "gauges fit their bits");
@@ -164,16 +187,26 @@ void tide_parcel_fold(struct tide_parcel *parcel, const struct tide_fold_rules *
         parcel->books.late++;
         return;
     }
+    if (!parcel->names) {
+        parcel->names = tide_names_new(OWN_NAMES);
+        parcel->own_names = true;
+    }
+    subject = tide_names_get(parcel->names, ev->module.start, ev->module.len);
+    if (rules->sample) {
+        weighed = *ev;
+        weighed.weight = sampled_weight(parcel, rules->sample, subject, ev->weight, arrival_us);
+        if (weighed.weight == 0) {
+            parcel->books.sampled++;
+            return;
+        }
+        ev = &weighed;
+    }
     if (skewed) {
         parcel->books.skewed++;
         time_us = arrival_us;
     }
     parcel->books.stored++;
-    if (!parcel->names) {
-        parcel->names = tide_names_new(OWN_NAMES);
-        parcel->own_names = true;
-    }
-    write_fact(parcel, rules, ev, time_us, skewed);
+    write_fact(parcel, rules, subject, ev, time_us, skewed);
 }
 
 void tide_parcel_reject(struct tide_parcel *parcel, enum tide_entry_reason reason)

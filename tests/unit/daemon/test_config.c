@@ -316,6 +316,18 @@ static void bad_file_is_refused_with_its_place(void **state)
          "FILE:1:44: health.default.p95.warning: expected a number >= 0, or null, got 1e999"},
         {"{\"health\": {\"default\": {\"p95\": {\"warning\": {\"a\": 1}}}}}",
          "FILE:1:44: health.default.p95.warning: expected a number >= 0, or null, got an object"},
+        {"{\"sampling\": {\"modules\": []}}",
+         "FILE:1:26: sampling.modules: expected an object, got a list"},
+        {"{\"sampling\": {\"modules\": {\"\": 1}}}",
+         "FILE:1:27: sampling.modules.: expected a module name or glob of 1 to 128 bytes"},
+        {"{\"sampling\": {\"modules\": {\"a.*\": 0}}}",
+         "FILE:1:34: sampling.modules.a.*: expected a share from 0.000001 to 1, got 0"},
+        {"{\"sampling\": {\"modules\": {\"a\": 0.1, \"b\": 1.01}}}",
+         "FILE:1:42: sampling.modules.b: expected a share from 0.000001 to 1, got 1.01"},
+        {"{\"sampling\": {\"modules\": {\"a\": {\"b\": 1}}}}",
+         "FILE:1:32: sampling.modules.a: expected a share from 0.000001 to 1, got an object"},
+        {"{\"sampling\": {\"module\": {}}}",
+         "FILE:1:15: sampling.module: unknown key; did you mean sampling.modules?"},
         {"{\"health\": {\"modules\": []}}",
          "FILE:1:24: health.modules: expected an object, got a list"},
         {"{\"health\": {\"modules\": {\"\": {}}}}",
@@ -353,6 +365,9 @@ static void bad_environment_and_set_are_refused(void **state)
             "--set agregation.grace_s: unknown key; did you mean aggregation.grace_s?");
     refused(&(struct sources){.args = {"--set", "--http=1"}}, TIDE_CONFIG,
             "--set --http: unknown key; sections are objects: { \"section\": { \"key\": ... } }");
+    refused(&(struct sources){.args = {"--set", "sampling.modules={\"a\": null}"}}, TIDE_CONFIG,
+            "--set sampling.modules: --set sampling.modules:1:7: sampling.modules.a: expected a "
+            "share from 0.000001 to 1, got null");
     refused(&(struct sources){.args = {"--set", "health.modules=1"}}, TIDE_CONFIG,
             "--set health.modules: --set health.modules:1:1: health.modules: expected an object, "
             "got 1");
@@ -483,6 +498,23 @@ static void depth_and_members_are_bounded(void **state)
     free(text);
 }
 
+/* The stronger source's list replaces the weaker one's, and its order is kept. */
+static void sampling_is_a_list_of_globs_and_shares(void **state)
+{
+    struct tide_config config = loaded(&(struct sources){
+        .file = "{\"sampling\": {\"modules\": {\"a\": 0.5, \"b\": 0.25, \"c\": 0.125}}}",
+        .args = {"--set", "sampling.modules={\"web-*\": 1e-6, \"*\": 1}"}});
+
+    (void)state;
+    assert_int_equal(config.sample.rules, 2);
+    assert_string_equal(config.sample.rule[0].glob, "web-*");
+    assert_true(config.sample.rule[0].share == 1e-6);
+    assert_string_equal(config.sample.rule[1].glob, "*");
+    assert_true(config.sample.rule[1].share == 1);
+    tide_config_fini(&config);
+    assert_null(config.sample.rule);
+}
+
 /* Any bytes are refused or understood, never a crash; the sanitizers watch. */
 static void mutated_files_never_crash(void **state)
 {
@@ -490,7 +522,8 @@ static void mutated_files_never_crash(void **state)
         "{ // c\n \"aggregation\": {\"interval_s\": 10, \"grace_s\": 1e0}, # d\n"
         " \"log\": {\"level\": \"d\\u0065\\ud83c\\udf0abug\", \"requests\": true},\n"
         " \"health\": {\"default\": {\"p95\": {\"warning\": 1.5, \"critical\": null}},\n"
-        " \"modules\": {\"a.*\": {\"cpu\": {\"warning\": 5}}, \"b\": {}}}}";
+        " \"modules\": {\"a.*\": {\"cpu\": {\"warning\": 5}}, \"b\": {}}},\n"
+        " \"sampling\": {\"modules\": {\"a.*\": 0.5, \"b\": 1e-3}}}";
     static const char splice[] = "{}[]\":,\\u#/ntf0-.e1\n\xff\xc3";
     const char *seed_text = getenv("TIDE_SEED");
     unsigned seed = seed_text ? (unsigned)strtoul(seed_text, NULL, 10) : (unsigned)time(NULL);
@@ -586,6 +619,7 @@ int main(void)
         cmocka_unit_test(only_this_machine_may_speak_unless_told),
         cmocka_unit_test(unreadable_file_says_why),
         cmocka_unit_test(depth_and_members_are_bounded),
+        cmocka_unit_test(sampling_is_a_list_of_globs_and_shares),
         cmocka_unit_test(mutated_files_never_crash),
         cmocka_unit_test(help_tells_every_row),
         cmocka_unit_test(same_tells_what_changed),

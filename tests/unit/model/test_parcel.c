@@ -163,6 +163,98 @@ static void only_what_a_commit_need_not_keep_is_empty(void **state)
     tide_parcel_fini(&parcel);
 }
 
+/* ---- sampling ---- */
+
+/* Folds `events` entries of a module and returns the weight that is kept. */
+static uint64_t fold_sampled(struct tide_parcel *parcel, const struct tide_fold_rules *sampling,
+                             const char *module, uint32_t weight, int events)
+{
+    uint64_t kept = 0;
+    struct tide_fact fact;
+
+    for (int i = 0; i < events; i++) {
+        struct tide_event ev = event_at(NOW_US);
+
+        ev.module = text(module);
+        ev.weight = weight;
+        tide_parcel_fold(parcel, sampling, &ev, NOW_US);
+    }
+    for (uint32_t at = 0; at < parcel->words;) {
+        at = tide_fact_read(parcel, at, &fact);
+        kept += fact.ev.weight;
+    }
+    return kept;
+}
+
+static void a_sampled_module_keeps_its_share_and_weighs_the_same_on_average(void **state)
+{
+    struct tide_sample_rule rule[] = {{"web-1", 1}, {"web-*", 0.3}, {"*", 0.01}};
+    struct tide_sample_rules sample = {rule, 3};
+    struct tide_fold_rules sampling = rules;
+    static const struct {
+        const char *module;
+        double share;
+    } row[] = {{"web-1", 1}, {"web-2", 0.3}, {"auth", 0.01}};
+
+    (void)state;
+    sampling.sample = &sample;
+    for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+        enum { EVENTS = 200000 };
+        struct tide_parcel parcel, again;
+        uint64_t kept;
+
+        tide_parcel_init(&parcel, NULL);
+        tide_parcel_init(&again, NULL);
+        parcel.has_identity = again.has_identity = i % 2;
+        parcel.identity.low = again.identity.low = 77;
+        kept = fold_sampled(&parcel, &sampling, row[i].module, 3, EVENTS);
+        assert_int_equal(parcel.books.received, EVENTS);
+        assert_int_equal(parcel.books.stored + parcel.books.sampled, EVENTS);
+        assert_int_equal(parcel.facts, parcel.books.stored);
+        assert_true(tide_ledger_balanced(&parcel.books));
+        assert_true((double)parcel.books.stored >= 0.9 * row[i].share * EVENTS);
+        assert_true((double)parcel.books.stored <= 1.1 * row[i].share * EVENTS);
+        assert_true((double)kept >= 0.9 * 3 * EVENTS && (double)kept <= 1.1 * 3 * EVENTS);
+        /* sent again: the same ones */
+        assert_int_equal(fold_sampled(&again, &sampling, row[i].module, 3, EVENTS), kept);
+        assert_memory_equal(&again.books, &parcel.books, sizeof(parcel.books));
+        tide_parcel_fini(&parcel);
+        tide_parcel_fini(&again);
+    }
+}
+
+static void a_late_event_is_late_and_not_sampled(void **state)
+{
+    struct tide_sample_rule rule = {"*", TIDE_SHARE_MIN};
+    struct tide_sample_rules sample = {&rule, 1};
+    struct tide_fold_rules sampling = rules;
+    struct tide_event ev = event_at(1), ahead = event_at(INT64_C(1) << 60);
+    struct tide_parcel parcel;
+
+    (void)state;
+    sampling.sample = &sample;
+    tide_parcel_init(&parcel, NULL);
+    tide_parcel_fold(&parcel, &sampling, &ev, NOW_US);
+    tide_parcel_fold(&parcel, &sampling, &ahead, NOW_US);
+    assert_int_equal(parcel.books.late, 1);
+    assert_int_equal(parcel.books.sampled, 1);
+    assert_int_equal(parcel.books.skewed, 0); /* it is booked nowhere */
+    assert_true(tide_ledger_balanced(&parcel.books));
+    tide_parcel_fini(&parcel);
+}
+
+static void a_sampled_weight_saturates(void **state)
+{
+    (void)state;
+    assert_int_equal(tide_sample_weight(1, UINT64_MAX, 7), 7);
+    assert_int_equal(tide_sample_weight(1, 0, 7), 7);
+    assert_int_equal(tide_sample_weight(0.5, UINT64_C(1) << 63, 7), 0);
+    assert_int_equal(tide_sample_weight(0.5, (UINT64_C(1) << 63) - 1, 7), 14);
+    assert_int_equal(tide_sample_weight(0.4, 0, 1), 3);
+    assert_int_equal(tide_sample_weight(0.4, 0xffffffff, 1), 2);
+    assert_int_equal(tide_sample_weight(TIDE_SHARE_MIN, 0, 1000000), UINT32_MAX);
+}
+
 /* ---- facts ---- */
 
 static void check_text(const struct tide_text *got, const struct tide_text *sent, uint32_t max)
@@ -376,6 +468,9 @@ int main(void)
 {
     uint64_t seed = tide_test_seed();
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_sampled_module_keeps_its_share_and_weighs_the_same_on_average),
+        cmocka_unit_test(a_late_event_is_late_and_not_sampled),
+        cmocka_unit_test(a_sampled_weight_saturates),
         cmocka_unit_test(an_event_as_old_as_the_lateness_is_stored_and_an_older_one_is_late),
         cmocka_unit_test(an_event_too_far_ahead_is_booked_at_arrival),
         cmocka_unit_test(an_event_without_time_is_booked_at_arrival_and_is_not_skewed),
