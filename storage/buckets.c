@@ -1,0 +1,430 @@
+/* buckets - see buckets.h and FORMAT.md "histograms".
+ *
+ * Each bucket of the span is either dense, a Rice code for the count of every record, or sparse,
+ * the records that have it and their counts. The fullest bucket is not written at all: what is
+ * missing from a record's samples is its count.
+ */
+#include "buckets.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bits.h"
+#include "tidemark/bytes.h"
+
+enum {
+    RICE_ONES_MAX = 24, /* this many ones: the value follows as 64 bits */
+    RICE_ESCAPE_BITS = RICE_ONES_MAX + 64,
+    MODE_BITS = 5,
+    MODE_SPARSE = 31, /* 0..30: dense, the Rice parameter */
+    DENSE_MAX = 30
+};
+
+/* ---- codes ---- */
+
+static size_t rice_bits(uint64_t v, unsigned k)
+{
+    uint64_t ones = v >> k;
+
+    return ones < RICE_ONES_MAX ? (size_t)ones + 1 + k : RICE_ESCAPE_BITS;
+}
+
+static void rice_put(struct bit_writer *to, uint64_t v, unsigned k)
+{
+    uint64_t ones = v >> k;
+
+    if (ones < RICE_ONES_MAX) {
+        bits_put_short(to, bits_mask((unsigned)ones), (unsigned)ones + 1);
+        bits_put_short(to, v & bits_mask(k), k);
+    } else {
+        bits_put_short(to, bits_mask(RICE_ONES_MAX), RICE_ONES_MAX);
+        bits_put(to, v, 64);
+    }
+}
+
+static inline uint64_t rice_get(struct bit_reader *from, unsigned k)
+{
+    uint64_t window = bits_peek(from);
+    unsigned ones = (unsigned)__builtin_ctzll(~window | UINT64_C(1) << RICE_ONES_MAX);
+
+    if (__builtin_expect(ones == RICE_ONES_MAX, 0)) {
+        from->bit += RICE_ONES_MAX;
+        return bits_get(from, 64);
+    }
+    from->bit += ones + 1 + k;
+    return (uint64_t)ones << k | (window >> (ones + 1) & bits_mask(k));
+}
+
+/* Elias' gamma code of v + 1, v < 2^24. */
+static size_t gamma_bits(uint64_t v)
+{
+    return 2 * bits_of(v + 1) - 1;
+}
+
+static void gamma_put(struct bit_writer *to, uint64_t v)
+{
+    unsigned more = bits_of(v + 1) - 1;
+
+    bits_put_short(to, bits_mask(more), more + 1);
+    bits_put_short(to, (v + 1) & bits_mask(more), more);
+}
+
+static uint64_t gamma_get(struct bit_reader *from)
+{
+    uint64_t window = bits_peek(from);
+    unsigned more = (unsigned)__builtin_ctzll(~window | UINT64_C(1) << RICE_ONES_MAX);
+
+    from->bit += 2 * more + 1;
+    return (UINT64_C(1) << more | (window >> (more + 1) & bits_mask(more))) - 1;
+}
+
+/* The Rice parameter of the distances between `present` of m records. */
+static unsigned gap_parameter(size_t m, size_t present)
+{
+    return bits_of(m / present) - 1;
+}
+
+/* ---- encoding ---- */
+
+/* How one bucket is best written. */
+struct plan {
+    unsigned mode;
+    unsigned k;     /* sparse: of the counts */
+    size_t present; /* records that have it */
+    size_t bits;    /* without the mode */
+};
+
+/* The cheapest Rice parameter for n values of this sum: one of three around the logarithm of the
+ * mean. */
+static unsigned choose_rice(const uint64_t *value, size_t n, uint64_t sum, size_t *ret_bits)
+{
+    unsigned middle = bits_of(sum / n), best = 0;
+
+    *ret_bits = SIZE_MAX;
+    for (unsigned k = middle < 2 ? 0 : middle - 2; k <= middle && k <= DENSE_MAX; k++) {
+        size_t bits = 0;
+
+        for (size_t i = 0; i < n; i++)
+            bits += rice_bits(value[i], k);
+        if (bits < *ret_bits) {
+            *ret_bits = bits;
+            best = k;
+        }
+    }
+    if (*ret_bits == SIZE_MAX) {
+        best = DENSE_MAX;
+        *ret_bits = n * (size_t)RICE_ESCAPE_BITS;
+    }
+    return best;
+}
+
+static struct plan plan_bucket(const uint64_t *count, size_t m, uint64_t *scratch)
+{
+    struct plan plan = {.mode = MODE_SPARSE};
+    size_t gap_bits = 0, count_bits = 0, dense_bits, next = 0, n = 0;
+    uint64_t sum = 0;
+    unsigned k;
+
+    for (size_t t = 0; t < m; t++) {
+        sum = tide_add_sat(sum, count[t]);
+        if (count[t])
+            scratch[n++] = count[t] - 1;
+    }
+    plan.present = n;
+    plan.bits = gamma_bits(n);
+    if (n == 0)
+        return plan;
+    k = gap_parameter(m, n);
+    for (size_t t = 0; t < m; t++)
+        if (count[t]) {
+            gap_bits += rice_bits(t - next, k);
+            next = t + 1;
+        }
+    plan.k = choose_rice(scratch, n, sum - n, &count_bits);
+    plan.bits += gamma_bits(plan.k) + gap_bits + count_bits;
+    k = choose_rice(count, m, sum, &dense_bits);
+    if (dense_bits < plan.bits) {
+        plan.mode = k;
+        plan.bits = dense_bits;
+    }
+    return plan;
+}
+
+static void put_bucket(struct bit_writer *to, const uint64_t *count, size_t m,
+                       const struct plan *plan, unsigned mode_before)
+{
+    size_t next = 0;
+    unsigned k;
+
+    bits_put_short(to, plan->mode == mode_before, 1);
+    if (plan->mode != mode_before)
+        bits_put_short(to, plan->mode, MODE_BITS);
+    if (plan->mode != MODE_SPARSE) {
+        for (size_t t = 0; t < m; t++)
+            rice_put(to, count[t], plan->mode);
+        return;
+    }
+    gamma_put(to, plan->present);
+    if (plan->present == 0)
+        return;
+    gamma_put(to, plan->k);
+    k = gap_parameter(m, plan->present);
+    for (size_t t = 0; t < m; t++)
+        if (count[t]) {
+            rice_put(to, t - next, k);
+            rice_put(to, count[t] - 1, plan->k);
+            next = t + 1;
+        }
+}
+
+static void *must(void *memory)
+{
+    if (!memory) {
+        perror("storage: out of memory");
+        abort();
+    }
+    return memory;
+}
+
+/* Whether the sums of the counts are exactly samples[]: nothing stopped at the top. */
+static bool sums_exact(const struct tide_hist *const *hist, const uint64_t *samples, size_t m)
+{
+    bool exact = true;
+
+    for (size_t t = 0; t < m; t++) {
+        uint64_t sum = 0;
+
+        for (unsigned i = 0; i < hist[t]->len; i++)
+            exact &= !__builtin_add_overflow(sum, hist[t]->count[i], &sum);
+        assert(tide_hist_total(hist[t]) == samples[t] && sum != 0);
+    }
+    return exact;
+}
+
+void buckets_encode(struct blob *to, const struct tide_hist *const *hist, const uint64_t *samples,
+                    size_t m)
+{
+    unsigned low = TIDE_HIST_BUCKETS, high = 0, span, mode = MODE_SPARSE, left_out = 0;
+    size_t bits = 0, most = 0;
+    uint64_t *count, *scratch;
+    struct bit_writer writer = {0};
+    struct plan *plan;
+    uint8_t *at;
+
+    assert(m > 0);
+    for (size_t t = 0; t < m; t++) {
+        unsigned first = 0, last = hist[t]->len;
+
+        while (first < last && hist[t]->count[first] == 0)
+            first++;
+        while (last > first && hist[t]->count[last - 1] == 0)
+            last--;
+        assert(first < last);
+        low = hist[t]->first + first < low ? hist[t]->first + first : low;
+        high = hist[t]->first + last > high ? hist[t]->first + last : high;
+    }
+    span = high - low;
+    count = must(calloc(((size_t)span + 1) * m, sizeof(*count)));
+    scratch = count + span * m;
+    plan = must(malloc(span * sizeof(*plan)));
+    for (size_t t = 0; t < m; t++)
+        for (unsigned i = 0; i < hist[t]->len; i++)
+            if (hist[t]->count[i])
+                count[(hist[t]->first + i - low) * m + t] = hist[t]->count[i];
+    for (unsigned b = 0; b < span; b++) {
+        plan[b] = plan_bucket(count + b * m, m, scratch);
+        bits += 1 + MODE_BITS + plan[b].bits;
+        if (plan[b].bits > most) {
+            most = plan[b].bits;
+            left_out = b + 1;
+        }
+    }
+    if (!sums_exact(hist, samples, m))
+        left_out = 0;
+
+    blob_reserve(to, 3 * TIDE_VARINT_MAX + bits / 8 + 1 + BITS_SLACK);
+    at = tide_put_varint(to->start + to->len, low);
+    at = tide_put_varint(at, span);
+    writer.at = tide_put_varint(at, left_out);
+    for (unsigned b = 0; b < span; b++) {
+        if (b + 1 == left_out)
+            continue;
+        put_bucket(&writer, count + b * m, m, &plan[b], mode);
+        mode = plan[b].mode;
+    }
+    to->len = (size_t)(bits_end(&writer) - to->start);
+    free(plan);
+    free(count);
+}
+
+/* ---- decoding ---- */
+
+/* One count as it comes. */
+struct found {
+    uint32_t bucket, record;
+    uint64_t count;
+};
+
+void buckets_init(struct buckets *buckets)
+{
+    *buckets = (struct buckets){0};
+}
+
+void buckets_fini(struct buckets *buckets)
+{
+    free(buckets->run);
+    free(buckets->first);
+    free(buckets->found);
+    free(buckets->rest);
+    *buckets = (struct buckets){0};
+}
+
+static void reserve_records(struct buckets *into, size_t m)
+{
+    into->m = m;
+    into->founds = 0;
+    if (m <= into->m_capacity)
+        return;
+    into->first = must(realloc(into->first, (m + 1) * sizeof(*into->first)));
+    into->rest = must(realloc(into->rest, m * sizeof(*into->rest)));
+    into->m_capacity = m;
+}
+
+/* Room for one more bucket in every record. */
+static void reserve_found(struct buckets *into)
+{
+    if (into->founds + into->m <= into->found_capacity)
+        return;
+    into->found_capacity = (into->founds + into->m) * 2;
+    into->found = must(realloc(into->found, into->found_capacity * sizeof(*into->found)));
+}
+
+static bool get_dense(struct buckets *into, struct bit_reader *from, uint32_t bucket, unsigned k)
+{
+    struct bit_reader reader = *from; /* in registers */
+    struct found *found = into->found + into->founds;
+    uint64_t *rest = into->rest;
+    uint32_t *entries = into->first + 1;
+    size_t m = into->m;
+    bool good = true;
+
+    for (uint32_t t = 0; t < m; t++) {
+        uint64_t count = rice_get(&reader, k);
+
+        good &= count <= rest[t];
+        rest[t] -= count;
+        *found = (struct found){bucket, t, count};
+        found += count != 0;
+        entries[t] += count != 0;
+    }
+    into->founds = (size_t)(found - into->found);
+    *from = reader;
+    return good || !into->exact;
+}
+
+static bool get_sparse(struct buckets *into, struct bit_reader *from, uint32_t bucket)
+{
+    size_t present = gamma_get(from), t = 0;
+    unsigned k, gap_k;
+
+    if (present == 0)
+        return true;
+    k = (unsigned)gamma_get(from);
+    if (present > into->m || k > DENSE_MAX)
+        return false;
+    gap_k = gap_parameter(into->m, present);
+    for (size_t i = 0; i < present; i++, t++) {
+        uint64_t gap = rice_get(from, gap_k), less = rice_get(from, k);
+
+        if (t >= into->m || gap >= into->m - t || less == UINT64_MAX)
+            return false;
+        t += gap;
+        if (into->exact && less >= into->rest[t])
+            return false;
+        into->rest[t] -= less + 1;
+        into->found[into->founds++] = (struct found){bucket, (uint32_t)t, less + 1};
+        into->first[t + 1]++;
+    }
+    return true;
+}
+
+static void move_run(struct buckets *into, const struct found *found)
+{
+    into->run[into->first[found->record]++] = (struct hist_run){found->bucket, found->count};
+}
+
+/* Sorts by record; within one the order of buckets stays. The bucket left out goes in its place:
+ * the counts of every record that are still missing. */
+static void settle(struct buckets *into, uint32_t left_out)
+{
+    size_t i = 0, m = into->m, runs = into->founds + (into->exact ? m : 0);
+
+    if (runs > into->run_capacity) {
+        into->run = must(realloc(into->run, runs * sizeof(*into->run)));
+        into->run_capacity = runs;
+    }
+    for (size_t t = 0; t < m; t++)
+        into->first[t + 1] += into->first[t] + (into->exact && into->rest[t] != 0);
+    for (; i < into->founds && into->found[i].bucket < left_out; i++)
+        move_run(into, &into->found[i]);
+    for (uint32_t t = 0; into->exact && t < m; t++)
+        if (into->rest[t])
+            move_run(into, &(struct found){left_out, t, into->rest[t]});
+    for (; i < into->founds; i++)
+        move_run(into, &into->found[i]);
+    /* Every start has moved to its end, which is the next one's start. */
+    memmove(into->first + 1, into->first, m * sizeof(*into->first));
+    into->first[0] = 0;
+}
+
+/* After saturation: what the counts of each record add up to, stopping at the top. */
+static bool totals_match(const struct buckets *into, const uint64_t *samples)
+{
+    for (size_t t = 0; t < into->m; t++) {
+        uint64_t sum = 0;
+
+        for (uint32_t i = into->first[t]; i < into->first[t + 1]; i++)
+            sum = tide_add_sat(sum, into->run[i].count);
+        if (sum != samples[t])
+            return false;
+    }
+    return true;
+}
+
+bool buckets_decode(const uint8_t *from, const uint8_t *end, const uint64_t *samples, size_t m,
+                    struct buckets *into)
+{
+    uint64_t low, span, left_out;
+    unsigned mode = MODE_SPARSE;
+    struct bit_reader reader = {0};
+
+    assert(m > 0);
+    if (!tide_get_varint(&from, end, &low) || !tide_get_varint(&from, end, &span) ||
+        !tide_get_varint(&from, end, &left_out) || low >= TIDE_HIST_BUCKETS || span == 0 ||
+        span > TIDE_HIST_BUCKETS - low || left_out > span)
+        return false;
+    reserve_records(into, m);
+    memcpy(into->rest, samples, m * sizeof(*samples));
+    memset(into->first, 0, (m + 1) * sizeof(*into->first));
+    into->exact = left_out != 0;
+    reader = (struct bit_reader){.start = from, .len = (size_t)(end - from)};
+    for (uint32_t b = 0; b < span; b++) {
+        uint32_t bucket = (uint32_t)low + b;
+
+        if (b + 1 == left_out)
+            continue;
+        reserve_found(into);
+        if (!bits_get(&reader, 1))
+            mode = (unsigned)bits_get(&reader, MODE_BITS);
+        if (!(mode == MODE_SPARSE ? get_sparse(into, &reader, bucket)
+                                  : get_dense(into, &reader, bucket, mode)) ||
+            bits_overrun(&reader))
+            return false;
+    }
+    if (!bits_align(&reader) || reader.bit != reader.len * 8)
+        return false;
+    settle(into, (uint32_t)(low + left_out - 1));
+    return into->exact || totals_match(into, samples);
+}
