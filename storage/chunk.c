@@ -409,6 +409,7 @@ static void check_entries(const struct chunk_entry *entry, size_t count, uint32_
     for (size_t i = 0; i < count; i++) {
         assert(entry[i].start_s >= 0 && entry[i].start_s <= INT64_MAX / 2000000);
         assert(entry[i].start_s % width_s == 0);
+        assert(entry[i].record->customs.count == 0);
         assert(i == 0 || entry[i].start_s > entry[i - 1].start_s);
     }
 }

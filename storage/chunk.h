@@ -3,7 +3,8 @@
  * bytes.
  *
  * Pure functions of bytes and records. Every field of a record survives exactly except the slowest
- * correlation id, which stays behind on purpose. Reading is in two steps, because most questions
+ * correlation id, which stays behind on purpose, and custom metrics, which have no place here yet:
+ * a record that has some is refused by an assert. Reading is in two steps, because most questions
  * need no percentiles: the fields of all records at once, and only then the histograms.
  */
 #ifndef STORAGE_CHUNK_H

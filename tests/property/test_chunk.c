@@ -61,6 +61,7 @@ static void make_series(struct series *series, uint64_t *seed)
     for (size_t i = 0; i < series->count; i++) {
         if (wild || tide_any_between(seed, 0, 60) == 0) {
             series->record[i] = tide_any_record(seed);
+            tide_customs_fini(&series->record[i].customs); /* not in chunks yet */
         } else {
             tide_record_init(&series->record[i]);
             fold_usual(&series->record[i], seed, at_s, busy, gauges);
