@@ -331,7 +331,7 @@ static void fold_parcel(struct group *group, const struct tide_parcel *parcel,
                         struct identity_set *event_ids)
 {
     uint32_t before = group->deltas, at = 0;
-    struct tide_fact fact;
+    struct tide_fact fact = {0};
 
     tide_ledger_add(&group->books, &parcel->books);
     if (parcel->chunk_len && tide_ledger_chunks_rejected(&parcel->books) == 0)

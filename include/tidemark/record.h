@@ -8,8 +8,10 @@
 #ifndef TIDEMARK_RECORD_H
 #define TIDEMARK_RECORD_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include "tidemark/bytes.h"
 #include "tidemark/custom.h"
 #include "tidemark/event.h"
 #include "tidemark/gauge.h"
@@ -62,8 +64,47 @@ struct tide_record {
 
 void tide_tally_init(struct tide_tally *tally);
 
-/* Folds one event, all but its histogram bucket and gauges. time_us: the event's time, never 0. */
-void tide_tally_fold(struct tide_tally *tally, const struct tide_event *ev, int64_t time_us);
+/* Hears one self report. */
+void tide_tally_hear(struct tide_tally *tally, int64_t time_us, bool healthy);
+
+/* Folds one event, all but its histogram bucket and gauges. time_us: the event's time, never 0.
+ * Inline: it runs once for every event. */
+static inline void tide_tally_fold(struct tide_tally *tally, const struct tide_event *ev,
+                                   int64_t time_us)
+{
+    uint64_t weight = ev->weight;
+
+    assert(time_us > 0 && weight > 0 && ev->kind < TIDE_EVENT_KIND_COUNT);
+    tally->kind[ev->kind] += weight;
+    if (tide_event_is_operation(ev)) {
+        tally->requests += weight;
+        tally->failed += ev->success ? 0 : weight;
+        if (ev->has_duration) {
+            uint64_t us = (uint64_t)(ev->duration_us + 0.5);
+
+            tally->samples += weight;
+            tally->sum_us = tide_add_sat(tally->sum_us, tide_mul_sat(us, weight));
+            if (us < tally->min_us)
+                tally->min_us = us;
+            if (us > tally->max_us)
+                tally->max_us = us;
+        }
+    } else if (ev->kind == TIDE_EVENT_REQUEST) {
+        tally->plain_requests += weight;
+    }
+    if (ev->kind == TIDE_EVENT_ERROR || ev->error.len)
+        tally->errors += weight;
+    if (time_us < tally->first_us)
+        tally->first_us = time_us;
+    if (time_us > tally->last_us)
+        tally->last_us = time_us;
+    if (ev->kind == TIDE_EVENT_START && time_us > tally->start_us)
+        tally->start_us = time_us;
+    if (ev->kind == TIDE_EVENT_STOP && time_us > tally->stop_us)
+        tally->stop_us = time_us;
+    if (ev->kind == TIDE_EVENT_HEALTH && ev->has_healthy)
+        tide_tally_hear(tally, time_us, ev->healthy);
+}
 void tide_tally_merge(struct tide_tally *into, const struct tide_tally *from);
 
 /* True when `candidate` should replace `held`: longer, or as long with the larger id. */

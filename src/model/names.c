@@ -17,7 +17,18 @@ struct slot {
     uint64_t hash;
 };
 
+/* A name of 8 to 16 bytes is two words and its length: what was met lately is found by comparing
+ * those, without the hash and without touching the subject. */
+struct near {
+    uint64_t first, last;
+    struct tide_subject *subject;
+    uint64_t len;
+};
+
+#define NEAR_NAMES 1024u /* a power of two */
+
 struct tide_names {
+    struct near near[NEAR_NAMES];
     uint64_t seed;
     uint32_t count, max;
     uint32_t slots; /* a power of two, at least twice the count */
@@ -29,7 +40,9 @@ struct tide_names *tide_names_new(uint32_t max)
 {
     struct tide_names *names = tide_must_realloc(NULL, sizeof(*names));
 
-    *names = (struct tide_names){.max = max, .slots = 64};
+    memset(names, 0, sizeof(*names));
+    names->max = max;
+    names->slots = 64;
     tide_random(&names->seed, sizeof(names->seed));
     names->slot = tide_must_realloc(NULL, names->slots * sizeof(*names->slot));
     memset(names->slot, 0, names->slots * sizeof(*names->slot));
@@ -90,7 +103,7 @@ static inline bool same(const char *a, const char *b, uint32_t len)
     return load8(a + len - 8) == load8(b + len - 8);
 }
 
-struct tide_subject *tide_names_get(struct tide_names *names, const char *name, uint32_t len)
+static struct tide_subject *find_or_add(struct tide_names *names, const char *name, uint32_t len)
 {
     static const char overflow[] = TIDE_OVERFLOW_MODULE;
     uint64_t hash = tide_hash64(names->seed, name, len);
@@ -103,7 +116,7 @@ struct tide_subject *tide_names_get(struct tide_names *names, const char *name, 
             return subject;
     if (names->count >= names->max &&
         (len != sizeof(overflow) - 1 || memcmp(name, overflow, len) != 0))
-        return tide_names_get(names, overflow, sizeof(overflow) - 1);
+        return find_or_add(names, overflow, sizeof(overflow) - 1);
     subject = tide_must_realloc(NULL, sizeof(*subject) + len);
     *subject = (struct tide_subject){.hash = hash, .len = len};
     memcpy(subject->name, name, len);
@@ -112,4 +125,21 @@ struct tide_subject *tide_names_get(struct tide_names *names, const char *name, 
     if (++names->count * 2 > names->slots)
         grow(names);
     return subject;
+}
+
+struct tide_subject *tide_names_get(struct tide_names *names, const char *name, uint32_t len)
+{
+    struct near *near;
+    uint64_t first, last;
+
+    if (len < 8 || len > 16)
+        return find_or_add(names, name, len);
+    first = load8(name);
+    last = load8(name + len - 8);
+    near =
+        &names->near[(first ^ last * UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xd6e8feb86659fd93) >>
+                     54];
+    if (near->first != first || near->last != last || near->len != len)
+        *near = (struct near){first, last, find_or_add(names, name, len), len};
+    return near->subject;
 }

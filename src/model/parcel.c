@@ -70,13 +70,31 @@ bool tide_parcel_empty(const struct tide_parcel *parcel)
            tide_ledger_chunks_rejected(&parcel->books) == 0;
 }
 
+/* Ids are short: a few words copied in place beat a call or a string instruction. */
+static inline void copy_text(char *to, const char *from, uint32_t len)
+{
+    uint64_t word;
+
+    if (len < 8) {
+        for (uint32_t i = 0; i < len; i++)
+            to[i] = from[i];
+        return;
+    }
+    for (uint32_t at = 0; at + 8 < len; at += 8) {
+        memcpy(&word, from + at, sizeof(word));
+        memcpy(to + at, &word, sizeof(word));
+    }
+    memcpy(&word, from + len - 8, sizeof(word));
+    memcpy(to + len - 8, &word, sizeof(word));
+}
+
 /* Keeps a text; returns its word. */
 static uint64_t keep_text(struct tide_parcel *parcel, const struct tide_text *text, uint32_t max)
 {
     uint32_t len = text->len > max ? max : text->len, at = parcel->text_len;
 
     parcel->text = tide_must_grow(parcel->text, &parcel->text_capacity, at + len, 1);
-    memcpy(parcel->text + at, text->start, len);
+    copy_text(parcel->text + at, text->start, len);
     parcel->text_len = at + len;
     return (uint64_t)at << 32 | len;
 }

@@ -21,7 +21,7 @@ void tide_tally_init(struct tide_tally *tally)
     *tally = (struct tide_tally){.min_us = UINT64_MAX, .first_us = INT64_MAX};
 }
 
-static void hear_health(struct tide_tally *tally, int64_t time_us, bool healthy)
+void tide_tally_hear(struct tide_tally *tally, int64_t time_us, bool healthy)
 {
     if (time_us > tally->health_us) {
         tally->health_us = time_us;
@@ -29,42 +29,6 @@ static void hear_health(struct tide_tally *tally, int64_t time_us, bool healthy)
     } else if (time_us == tally->health_us && time_us != 0) {
         tally->healthy = tally->healthy && healthy;
     }
-}
-
-void tide_tally_fold(struct tide_tally *tally, const struct tide_event *ev, int64_t time_us)
-{
-    uint64_t weight = ev->weight;
-
-    assert(time_us > 0 && weight > 0 && ev->kind < TIDE_EVENT_KIND_COUNT);
-    tally->kind[ev->kind] += weight;
-    if (tide_event_is_operation(ev)) {
-        tally->requests += weight;
-        tally->failed += ev->success ? 0 : weight;
-        if (ev->has_duration) {
-            uint64_t us = (uint64_t)(ev->duration_us + 0.5);
-
-            tally->samples += weight;
-            tally->sum_us = tide_add_sat(tally->sum_us, tide_mul_sat(us, weight));
-            if (us < tally->min_us)
-                tally->min_us = us;
-            if (us > tally->max_us)
-                tally->max_us = us;
-        }
-    } else if (ev->kind == TIDE_EVENT_REQUEST) {
-        tally->plain_requests += weight;
-    }
-    if (ev->kind == TIDE_EVENT_ERROR || ev->error.len)
-        tally->errors += weight;
-    if (time_us < tally->first_us)
-        tally->first_us = time_us;
-    if (time_us > tally->last_us)
-        tally->last_us = time_us;
-    if (ev->kind == TIDE_EVENT_START && time_us > tally->start_us)
-        tally->start_us = time_us;
-    if (ev->kind == TIDE_EVENT_STOP && time_us > tally->stop_us)
-        tally->stop_us = time_us;
-    if (ev->kind == TIDE_EVENT_HEALTH && ev->has_healthy)
-        hear_health(tally, time_us, ev->healthy);
 }
 
 void tide_tally_merge(struct tide_tally *into, const struct tide_tally *from)
@@ -89,7 +53,7 @@ void tide_tally_merge(struct tide_tally *into, const struct tide_tally *from)
         into->start_us = from->start_us;
     if (from->stop_us > into->stop_us)
         into->stop_us = from->stop_us;
-    hear_health(into, from->health_us, from->healthy);
+    tide_tally_hear(into, from->health_us, from->healthy);
 }
 
 bool tide_tally_stopped(const struct tide_tally *tally)

@@ -293,7 +293,7 @@ class Big(Case):
         self.assertGreater(len(answer.body), 65536)
         print("%d bytes, median %.1f ms, worst %.1f ms" % (len(answer.body), statistics.median(took), max(took)), flush=True)
         if not sanitized_once():
-            self.assertLess(min(took), 30)
+            self.assertLess(min(took), 30) # the stall hits every answer, a busy machine does not
 
 
 if __name__ == "__main__":
