@@ -50,8 +50,8 @@ static void prepare_process(void)
     }
     /* Few threads allocate often; an arena for each would hold on to memory that none uses. */
     mallopt(M_ARENA_MAX, 2);
-    /* A frame or a parcel of 100 KiB to a few MiB comes and goes with every chunk: from the heap, and
-     * not each time as fresh pages of the kernel (measured: 7 % of the whole server's CPU). */
+    /* A frame or a parcel of 100 KiB to a few MiB comes and goes with every chunk: from the heap,
+     * and not each time as fresh pages of the kernel (measured: 7 % of the whole server's CPU). */
     mallopt(M_MMAP_THRESHOLD, 4 << 20);
     mallopt(M_TRIM_THRESHOLD, 8 << 20);
 }
