@@ -38,6 +38,7 @@ void tide_store_cfg_default(struct tide_store_cfg *cfg)
                                    .interval_s = 30,
                                    .grace_s = 5,
                                    .lateness_s = 73 * 3600,
+                                   .fold_after_s = 3600,
                                    .max_modules = 100000,
                                    .dedup_window_s = 73 * 3600,
                                    .dedup_max_chunks = 4000000,
