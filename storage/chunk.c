@@ -354,6 +354,26 @@ static void put_instances(struct press *press)
     free(found);
 }
 
+static void put_customs(struct press *press)
+{
+    const struct tide_customs *of[CHUNK_RECORDS_MAX];
+    uint64_t events[CHUNK_RECORDS_MAX];
+    int64_t newest_us[CHUNK_RECORDS_MAX];
+    bool some = false;
+
+    for (size_t i = 0; i < press->n; i++) {
+        of[i] = &press->entry[i].record->customs;
+        events[i] = tally_of(press, i)->kind[TIDE_EVENT_METRIC];
+        newest_us[i] = tally_of(press, i)->last_us;
+        some |= of[i]->count != 0;
+    }
+    if (!some)
+        return;
+    press->columns |= UINT64_C(1) << CHUNK_CUSTOMS;
+    customs_encode(&press->fields, of, press->n,
+                   &(struct customs_base){.events = events, .newest_us = newest_us});
+}
+
 /* ---- the whole ---- */
 
 static void put_hists(struct blob *out, const struct press *press)
@@ -386,6 +406,7 @@ static void encode(struct press *press, size_t n, struct blob *out)
     put_times(press);
     put_durations(press);
     put_instances(press);
+    put_customs(press);
 
     out->len = 0;
     blob_reserve(out, 2 + 7 * TIDE_VARINT_MAX + press->fields.len);
@@ -409,7 +430,6 @@ static void check_entries(const struct chunk_entry *entry, size_t count, uint32_
     for (size_t i = 0; i < count; i++) {
         assert(entry[i].start_s >= 0 && entry[i].start_s <= INT64_MAX / 2000000);
         assert(entry[i].start_s % width_s == 0);
-        assert(entry[i].record->customs.count == 0);
         assert(i == 0 || entry[i].start_s > entry[i - 1].start_s);
     }
 }
