@@ -179,6 +179,99 @@ static void what_goes_into_chunks_comes_out_the_same(void **state)
     free(series);
 }
 
+/* A record of a day as years of a busy module leave it: any bucket, counts to 2^63, a long list of
+ * instances that stay, metrics. */
+static void make_wide(struct tide_record *record, uint64_t *seed, int64_t start_s, uint32_t width_s,
+                      bool narrow)
+{
+    struct tide_tally *tally = &record->tally;
+    int64_t low = narrow ? 400 : tide_any_between(seed, 0, TIDE_HIST_BUCKETS - 1);
+    int64_t high = narrow ? 500 : tide_any_between(seed, low, TIDE_HIST_BUCKETS - 1);
+    unsigned bits = (unsigned)tide_any_between(seed, 0, 10) ? 40 : 63;
+    int64_t instances = narrow ? 3 : tide_any_between(seed, 0, 80);
+
+    for (int64_t bucket = low; bucket <= high; bucket++)
+        if (tide_any_between(seed, 0, 3))
+            tide_hist_add(&record->hist, (unsigned)bucket,
+                          (UINT64_C(1) << tide_any_between(seed, 0, bits)) +
+                              (uint64_t)tide_any_between(seed, 0, 9));
+    tally->samples = tide_hist_total(&record->hist);
+    if (tally->samples) {
+        tally->min_us = (uint64_t)tide_any_between(seed, 0, 1000);
+        tally->max_us = tally->min_us + (uint64_t)tide_any_between(seed, 0, INT64_C(1) << 40);
+        tally->sum_us = tide_any_between(seed, 0, 3) ? tally->samples * 4321 : UINT64_MAX;
+    }
+    tally->requests = tide_add_sat(tally->samples, (uint64_t)tide_any_between(seed, 0, 1) << 40);
+    tally->failed = tally->requests >> tide_any_between(seed, 0, 20);
+    tally->errors = tally->failed;
+    tally->kind[TIDE_EVENT_RESPONSE] = tally->requests;
+    tally->kind[TIDE_EVENT_PERFORMANCE] = (uint64_t)tide_any_between(seed, 0, INT64_MAX - 1);
+    tally->first_us = start_s * 1000000 + tide_any_between(seed, 0, 999999);
+    tally->last_us = (start_s + width_s) * 1000000 - tide_any_between(seed, 1, 999999);
+    for (int64_t id = 0; id < instances; id++) {
+        struct tide_instance instance = {.id = (uint64_t)id * UINT64_C(0x123456789abcdef)};
+
+        for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++) {
+            struct tide_gauge_state *state = &instance.gauge[gauge];
+
+            if (tide_any_between(seed, 0, 5) == 0)
+                continue;
+            state->count = (uint64_t)tide_any_between(seed, 1, INT64_MAX - 1);
+            state->time_us = tally->last_us - tide_any_between(seed, 0, 30000000);
+            state->last = (uint64_t)tide_any_between(seed, 0, TIDE_GAUGE_VALUE_MAX);
+            state->max = state->last + (uint64_t)tide_any_between(seed, 0, 1 << 20);
+            state->sum = tide_any_between(seed, 0, 1) ? UINT64_MAX : state->count;
+        }
+        tide_record_merge_instance(record, &instance);
+    }
+    fold_metrics(record, seed, start_s, narrow ? 2 : tide_any_between(seed, 0, 70), 4);
+}
+
+/* Records of 5 minutes, hours and days, few to a page; one that a page does not hold goes alone. */
+static void wide_records_come_out_the_same(void **state)
+{
+    static const uint32_t widths[] = {300, 3600, 86400};
+    uint64_t seed = *(uint64_t *)*state + 4;
+    struct series *series = malloc(sizeof(*series));
+    struct chunk_reader reader;
+    struct blob blob = {0};
+    size_t alone = 0, together = 0;
+
+    chunk_reader_init(&reader);
+    for (int round = 0; round < 60; round++) {
+        int64_t at_s;
+        bool narrow = round % 3 == 0;
+
+        series->width_s = widths[tide_any_between(&seed, 0, 2)];
+        series->count = (size_t)tide_any_between(&seed, 1, 12);
+        at_s = START_S / 86400 * 86400;
+        for (size_t i = 0; i < series->count; i++, at_s += series->width_s) {
+            tide_record_init(&series->record[i]);
+            make_wide(&series->record[i], &seed, at_s, series->width_s, narrow || i % 4 == 3);
+            series->entry[i] = (struct chunk_entry){.start_s = at_s, .record = &series->record[i]};
+        }
+        for (size_t done = 0, took; done < series->count; done += took) {
+            struct chunk_view view;
+
+            took = chunk_encode(&blob, series->entry + done, series->count - done, series->width_s,
+                                CHUNK_PAYLOAD_MAX);
+            assert_true(took == 1 || blob.len <= CHUNK_PAYLOAD_MAX);
+            alone += blob.len > CHUNK_PAYLOAD_MAX;
+            together += took > 1;
+            assert_true(chunk_open(blob.start, blob.len, &view));
+            assert_int_equal(view.last_s, series->entry[done + took - 1].start_s);
+            assert_true(chunk_read_fields(&reader, &view) && chunk_read_hists(&reader));
+            for (uint32_t i = 0; i < took; i++)
+                assert_same(&reader, i, &series->entry[done + i]);
+        }
+        free_series(series);
+    }
+    assert_true(alone > 20 && together > 20);
+    chunk_reader_fini(&reader);
+    blob_fini(&blob);
+    free(series);
+}
+
 static void assert_sane_custom(const struct tide_custom *custom, const struct tide_custom *before,
                                uint32_t k)
 {
@@ -383,6 +476,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(any_column_survives, &seed),
         cmocka_unit_test_prestate(what_goes_into_chunks_comes_out_the_same, &seed),
+        cmocka_unit_test_prestate(wide_records_come_out_the_same, &seed),
         cmocka_unit_test_prestate(a_cut_chunk_is_refused, &seed),
         cmocka_unit_test_prestate(a_damaged_chunk_is_refused_or_sane, &seed),
     };
