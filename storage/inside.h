@@ -70,6 +70,7 @@ struct tide_store {
     struct producers *producers;
     uint64_t producer_chunks; /* in the producer table */
     struct group group;
+    struct fold *folding; /* the background work under way */
     struct blob blob;
     struct tide_record scratch;
     struct journal_marks marks;

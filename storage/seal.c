@@ -18,6 +18,7 @@
 #include "tidemark/counter.h"
 #include "tidemark/log.h"
 #include "tidemark/tier.h"
+#include "fold.h"
 #include "key.h"
 #include "slices.h"
 
@@ -266,5 +267,7 @@ enum tide_rc tide_store_upkeep(struct tide_store *store, int64_t now_us, struct 
     if (!front_is_covered(store) && checkpoint_is_due(store, now_us) &&
         (rc = checkpoint(store, now_us, err)))
         return rc;
-    return front_is_covered(store) ? cut_journal(store, err) : TIDE_OK;
+    if (front_is_covered(store))
+        return cut_journal(store, err);
+    return store_fold(store, now_us, err);
 }
