@@ -353,6 +353,45 @@ static void reserve_found(struct buckets *into)
     into->found = must(realloc(into->found, into->found_capacity * sizeof(*into->found)));
 }
 
+/* Parameter 0, the most frequent one: every count is as many ones and a zero, so all records
+ * without any up to the next one that has some are one run of zeros. */
+static bool get_unary(struct buckets *into, struct bit_reader *from, uint32_t bucket)
+{
+    enum { ZEROS_MAX = 30 }; /* with the ones and their zero well inside one peek */
+    struct bit_reader reader = *from;
+    struct found *found = into->found + into->founds;
+    size_t m = into->m;
+    bool good = true;
+
+    for (size_t t = 0; t < m;) {
+        uint64_t window = bits_peek(&reader), count;
+        unsigned none = (unsigned)__builtin_ctzll(window | UINT64_C(1) << ZEROS_MAX), ones;
+
+        if (none >= m - t) {
+            reader.bit += m - t;
+            break;
+        }
+        t += none;
+        ones = (unsigned)__builtin_ctzll(~(window >> none) | UINT64_C(1) << RICE_ONES_MAX);
+        count = ones;
+        if (__builtin_expect(ones == RICE_ONES_MAX, 0)) {
+            reader.bit += none + RICE_ONES_MAX;
+            count = bits_get(&reader, 64);
+        } else {
+            reader.bit += none + ones + 1;
+        }
+        good &= count <= into->rest[t];
+        into->rest[t] -= count;
+        into->first[t + 1] += count != 0;
+        *found = (struct found){bucket, (uint32_t)t, count};
+        found += count != 0;
+        t++;
+    }
+    into->founds = (size_t)(found - into->found);
+    *from = reader;
+    return good || !into->exact;
+}
+
 static bool get_dense(struct buckets *into, struct bit_reader *from, uint32_t bucket, unsigned k)
 {
     struct bit_reader reader = *from; /* in registers */
@@ -362,6 +401,8 @@ static bool get_dense(struct buckets *into, struct bit_reader *from, uint32_t bu
     size_t m = into->m;
     bool good = true;
 
+    if (k == 0)
+        return get_unary(into, from, bucket);
     for (uint32_t t = 0; t < m; t++) {
         uint64_t count = rice_get(&reader, k);
 
