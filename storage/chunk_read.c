@@ -531,10 +531,13 @@ void chunk_record(const struct chunk_reader *reader, uint32_t i, struct tide_rec
 
     tide_record_reset(into);
     into->tally = row->tally;
-    if (runs) /* the span at once */
+    /* The two ends make the span. */
+    if (runs)
         tide_hist_add(&into->hist, run[runs - 1].bucket, run[runs - 1].count);
-    for (uint32_t k = 0; k + 1 < runs; k++)
-        tide_hist_add(&into->hist, run[k].bucket, run[k].count);
+    if (runs > 1)
+        tide_hist_add(&into->hist, run[0].bucket, run[0].count);
+    for (uint32_t k = 1; k + 1 < runs; k++)
+        into->hist.count[run[k].bucket - into->hist.first] = run[k].count;
     for (uint32_t k = 0; k < row->instances; k++)
         tide_record_merge_instance(into, &row->instance[k]);
     tide_customs_copy(&into->customs, &row->customs);
