@@ -248,10 +248,7 @@ unpack_eights(const uint8_t *from, const uint8_t *end, unsigned width, struct sc
     return done;
 }
 
-#define WIDTHS(X)                                                                                 \
-    X(1)                                                                                          \
-    X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) \
-        X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30) X(31) X(32)
+#define EIGHT_WIDTHS(X, n) X(n) X(n + 1) X(n + 2) X(n + 3) X(n + 4) X(n + 5) X(n + 6) X(n + 7)
 
 static size_t unpack_most(const uint8_t *from, const uint8_t *end, unsigned width,
                           struct scale scale, uint64_t *value, size_t n)
@@ -260,7 +257,10 @@ static size_t unpack_most(const uint8_t *from, const uint8_t *end, unsigned widt
 #define TIDE_X(width) \
     case width:       \
         return unpack_eights(from, end, (width), scale, value, n);
-        WIDTHS(TIDE_X)
+        EIGHT_WIDTHS(TIDE_X, 1)
+        EIGHT_WIDTHS(TIDE_X, 9)
+        EIGHT_WIDTHS(TIDE_X, 17)
+        EIGHT_WIDTHS(TIDE_X, 25)
 #undef TIDE_X
     default:
         return 0;
