@@ -9,6 +9,7 @@
 #include "group.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -230,6 +231,7 @@ static void shorten_chain(struct group *group, struct group_delta *delta)
     uint32_t at = delta->instance_at, next;
 
     tide_record_reset(&group->scratch);
+    tide_record_merge_instance(&group->scratch, &delta->first);
     for (; at; at = next) {
         next = group->gauges[at - 1].next;
         tide_record_merge_instance(&group->scratch, &group->gauges[at - 1].of);
@@ -238,7 +240,8 @@ static void shorten_chain(struct group *group, struct group_delta *delta)
     }
     delta->instance_at = 0;
     delta->instances = group->scratch.instances;
-    for (uint32_t i = 0; i < delta->instances; i++) {
+    delta->first = group->scratch.instance[0];
+    for (uint32_t i = 1; i < delta->instances; i++) {
         at = take_gauges(group);
         group->gauges[at - 1] =
             (struct group_gauges){.of = group->scratch.instance[i], .next = delta->instance_at};
@@ -246,7 +249,7 @@ static void shorten_chain(struct group *group, struct group_delta *delta)
     }
 }
 
-/* The gauges of an instance of a delta, which is not the one at the head of its chain. */
+/* The gauges of an instance of a delta that is not its first. */
 static __attribute__((noinline)) struct tide_instance *
 seek_instance(struct group *group, struct group_delta *delta, uint64_t instance)
 {
@@ -267,11 +270,11 @@ seek_instance(struct group *group, struct group_delta *delta, uint64_t instance)
 static inline struct tide_instance *instance_of(struct group *group, struct group_delta *delta,
                                                 uint64_t instance)
 {
-    uint32_t at = delta->instance_at;
-
-    if (at && group->gauges[at - 1].of.id == instance)
-        return &group->gauges[at - 1].of;
-    return seek_instance(group, delta, instance);
+    if (delta->instances == 0) {
+        delta->instances = 1;
+        delta->first.id = instance;
+    }
+    return delta->first.id == instance ? &delta->first : seek_instance(group, delta, instance);
 }
 
 static void fold_metric(struct group *group, struct group_delta *delta,
@@ -329,18 +332,18 @@ static bool is_resent(struct group *group, const struct tide_fact *fact,
     return false;
 }
 
-/* What every fact has: counts, duration, gauges, correlation id. The fact begins at `word`; returns
- * what is behind those. It goes without branches on what differs from one fact to the next: a
- * sample is written in any case, and stays when there was one. */
-static inline const uint64_t *fold_usual(struct group *group, struct group_delta *delta,
-                                         const uint64_t *word, uint64_t **sample)
+/* What every fact has: counts, duration, gauges, correlation id. It goes without branches on what
+ * differs from one fact to the next: a sample is written in any case, and stays when there was one.
+ */
+static inline void fold_usual(struct group *group, struct group_delta *delta, const uint64_t *word,
+                              uint64_t **sample)
 {
     uint32_t bits = (uint32_t)word[2], weight = (uint32_t)(word[2] >> 32);
     uint32_t gauges = bits >> TIDE_FACT_GAUGES_SHIFT & 0xff;
     uint32_t id_len = bits >> TIDE_FACT_CORRELATION_SHIFT;
     bool operation = bits & TIDE_FACT_OPERATION;
     bool timed = operation & !!(bits & TIDE_FACT_DURATION);
-    int64_t time_us = (int64_t)word[1];
+    int64_t time_us = tide_fact_time_us(word);
     double duration_us;
     uint64_t us, key;
 
@@ -363,7 +366,6 @@ static inline const uint64_t *fold_usual(struct group *group, struct group_delta
     }
     if ((id_len > 0) & (us >= delta->slowest_us))
         keep_slowest(delta, us, (const char *)word, id_len);
-    return word + TIDE_TEXT_WORDS(id_len);
 }
 
 /* What few facts have besides. */
@@ -377,11 +379,25 @@ static __attribute__((noinline)) void fold_rare(struct group *group, struct grou
         fold_metric(group, delta, fact);
 }
 
+/* Deltas are met in no order and are more than the innermost cache holds: the lines of the next
+ * fact's are asked for while this one is folded. A guess: the subject may have to go elsewhere. */
+static inline void call_up(const struct group *group, const uint64_t *word, const uint64_t *end)
+{
+    const uint64_t *after = word + tide_fact_size(word);
+    uintptr_t delta =
+        (uintptr_t)group->delta + tide_fact_subject(word)->delta * sizeof(struct group_delta);
+
+    for (size_t at = 0; at < offsetof(struct group_delta, module); at += 64)
+        __builtin_prefetch((const void *)(delta + at), 1);
+    if (after < end)
+        __builtin_prefetch(tide_fact_subject(after), 1);
+}
+
 static void fold_parcel(struct group *group, const struct tide_parcel *parcel,
                         const struct group_rules *rules, struct modules *modules,
                         struct identity_set *event_ids)
 {
-    const uint64_t *word = parcel->word, *end = word + parcel->words;
+    const uint64_t *word = parcel->word, *end = word + parcel->words, *next;
     uint32_t before = group->deltas;
     struct tide_fact fact = {0};
     uint64_t *sample;
@@ -392,34 +408,32 @@ static void fold_parcel(struct group *group, const struct tide_parcel *parcel,
     group->sample = room(group->sample, &group->sample_capacity, group->samples + parcel->facts + 1,
                          sizeof(*group->sample));
     sample = group->sample + group->samples;
-    while (word < end) {
-        struct tide_subject *subject = (struct tide_subject *)(uintptr_t)word[0];
+    for (; word < end; word = next) {
         bool rare = word[2] & TIDE_FACT_RARE;
-        const uint64_t *next = NULL;
         struct group_delta *delta;
 
+        next = word + tide_fact_size(word);
+        if (next < end)
+            call_up(group, next, end);
         if (rare) {
-            next = parcel->word + tide_fact_read(parcel, (uint32_t)(word - parcel->word), &fact);
+            tide_fact_read(parcel, (uint32_t)(word - parcel->word), &fact);
             if (fact.has_event_id && is_resent(group, &fact, rules, event_ids)) {
                 group->books.stored--;
                 group->books.duplicate++;
                 group->books.skewed -= fact.skewed;
-                word = next;
                 continue;
             }
         }
-        delta = delta_of_fact(group, subject, (int64_t)word[1], rules, modules, before);
+        delta = delta_of_fact(group, tide_fact_subject(word), tide_fact_time_us(word), rules,
+                              modules, before);
         if (!delta) {
             group->books.stored--;
             group->books.late++;
-            word = parcel->word + tide_fact_read(parcel, (uint32_t)(word - parcel->word), &fact);
             continue;
         }
-        word = fold_usual(group, delta, word, &sample);
-        if (rare) {
+        fold_usual(group, delta, word, &sample);
+        if (rare)
             fold_rare(group, delta, &fact);
-            word = next;
-        }
     }
     group->samples = (uint32_t)(sample - group->sample);
 }
@@ -498,22 +512,20 @@ static void make_runs(struct group *group)
 static void make_instances(struct group *group)
 {
     group->instances = 0;
-    group->instance = room(group->instance, &group->instance_capacity, group->gauge_sets + 1,
-                           sizeof(*group->instance));
+    group->instance = room(group->instance, &group->instance_capacity,
+                           group->deltas + group->gauge_sets + 1, sizeof(*group->instance));
     for (uint32_t i = 0; i < group->deltas; i++) {
         struct group_delta *delta = &group->delta[i];
         uint32_t at = delta->instance_at;
 
         delta->instance_at = group->instances;
-        delta->instances = 0;
-        if (!at)
-            continue;
-        if (!group->gauges[at - 1].next) { /* nearly always */
-            group->instance[group->instances++] = group->gauges[at - 1].of;
-            delta->instances = 1;
+        if (!at) { /* nearly always */
+            if (delta->instances)
+                group->instance[group->instances++] = delta->first;
             continue;
         }
         tide_record_reset(&group->scratch);
+        tide_record_merge_instance(&group->scratch, &delta->first);
         for (; at; at = group->gauges[at - 1].next)
             tide_record_merge_instance(&group->scratch, &group->gauges[at - 1].of);
         delta->instances = group->scratch.instances;

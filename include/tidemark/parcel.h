@@ -116,7 +116,7 @@ void tide_parcel_reject_chunk(struct tide_parcel *parcel, enum tide_chunk_reason
 /* ---- facts ----
  *
  * word 0   the subject's address
- * word 1   time_us
+ * word 1   time_us, and how many words the fact has in the highest byte
  * word 2   bits below, weight in the upper half
  * word 3   duration, a double, 0 without one
  * then, as the bits say: event id, low and high half; instance id; one word per gauge; correlation;
@@ -149,6 +149,23 @@ enum {
     (TIDE_FACT_HEAD + 2 + 1 + TIDE_GAUGE_COUNT + TIDE_TEXT_WORDS(TIDE_ID_MAX) + 1 + \
      TIDE_TEXT_WORDS(TIDE_ERROR_TEXT_MAX) + 1 + TIDE_TEXT_WORDS(TIDE_METRIC_NAME_MAX) + 1)
 
+#define TIDE_FACT_SIZE_SHIFT 56
+
+static inline uint32_t tide_fact_size(const uint64_t *word)
+{
+    return (uint32_t)(word[1] >> TIDE_FACT_SIZE_SHIFT);
+}
+
+static inline struct tide_subject *tide_fact_subject(const uint64_t *word)
+{
+    return (struct tide_subject *)(uintptr_t)word[0];
+}
+
+static inline int64_t tide_fact_time_us(const uint64_t *word)
+{
+    return (int64_t)(word[1] & ((UINT64_C(1) << TIDE_FACT_SIZE_SHIFT) - 1));
+}
+
 /* Reads a text that has its length before it; returns what is behind it. */
 static inline const uint64_t *tide_fact_text(const uint64_t *word, struct tide_text *ret)
 {
@@ -165,8 +182,8 @@ static inline uint32_t tide_fact_read(const struct tide_parcel *parcel, uint32_t
     const uint64_t *word = parcel->word + at;
     uint32_t bits = (uint32_t)word[2];
 
-    ret->subject = (struct tide_subject *)(uintptr_t)word[0];
-    ret->time_us = (int64_t)word[1];
+    ret->subject = tide_fact_subject(word);
+    ret->time_us = tide_fact_time_us(word);
     ret->ev.weight = (uint32_t)(word[2] >> 32);
     ret->ev.kind = bits & TIDE_FACT_KIND;
     ret->ev.has_duration = bits & TIDE_FACT_DURATION;
@@ -196,9 +213,9 @@ static inline uint32_t tide_fact_read(const struct tide_parcel *parcel, uint32_t
     ret->ev.metric.len = 0;
     if (bits & TIDE_FACT_METRIC) {
         word = tide_fact_text(word, &ret->ev.metric);
-        ret->ev.value = (int64_t)*word++;
+        ret->ev.value = (int64_t)*word;
     }
-    return (uint32_t)(word - parcel->word);
+    return at + tide_fact_size(parcel->word + at);
 }
 
 #endif

@@ -158,16 +158,15 @@ static void write_fact(struct tide_parcel *parcel, const struct tide_fold_rules 
     bool operation = tide_event_is_operation(ev), rare = is_rare(ev);
     double duration_us = ev->has_duration ? ev->duration_us : 0;
     uint32_t bits = ev->kind, id_len = 0;
-    uint64_t *word;
+    uint64_t *fact, *word;
 
     if (parcel->words + TIDE_FACT_WORDS_MAX > parcel->word_capacity)
         parcel->word = tide_must_grow(parcel->word, &parcel->word_capacity,
                                       parcel->words + TIDE_FACT_WORDS_MAX, sizeof(*parcel->word));
-    word = parcel->word + parcel->words;
-    word[0] = (uint64_t)(uintptr_t)subject;
-    word[1] = (uint64_t)time_us;
-    memcpy(word + 3, &duration_us, sizeof(double));
-    word += TIDE_FACT_HEAD;
+    fact = parcel->word + parcel->words;
+    fact[0] = (uint64_t)(uintptr_t)subject;
+    memcpy(fact + 3, &duration_us, sizeof(double));
+    word = fact + TIDE_FACT_HEAD;
     if (ev->event_id.len) {
         struct tide_hash128 id = event_id(rules, ev);
 
@@ -197,8 +196,9 @@ static void write_fact(struct tide_parcel *parcel, const struct tide_fold_rules 
             (ev->has_healthy ? TIDE_FACT_HAS_HEALTHY : 0u) |
             (ev->healthy ? TIDE_FACT_HEALTHY : 0u) | (rare ? TIDE_FACT_RARE : 0u) |
             (operation ? TIDE_FACT_OPERATION : 0u) | id_len << TIDE_FACT_CORRELATION_SHIFT;
-    parcel->word[parcel->words + 2] = (uint64_t)ev->weight << 32 | bits;
-    parcel->words = (uint32_t)(word - parcel->word);
+    fact[1] = (uint64_t)(word - fact) << TIDE_FACT_SIZE_SHIFT | (uint64_t)time_us;
+    fact[2] = (uint64_t)ev->weight << 32 | bits;
+    parcel->words += (uint32_t)(word - fact);
     parcel->facts++;
 }
 
@@ -212,9 +212,10 @@ void tide_parcel_fold(struct tide_parcel *parcel, const struct tide_fold_rules *
 
     static_assert(TIDE_EVENT_KIND_COUNT <= TIDE_FACT_KIND + 1, "a kind fits its bits");
     static_assert(TIDE_GAUGE_COUNT <= 8, "gauges fit their bits");
+    static_assert(TIDE_FACT_WORDS_MAX <= 255, "the size of a fact fits its byte");
     static_assert(TIDE_ID_MAX <= 255, "the length of a correlation id fits its bits");
     assert(ev->module.len > 0 && ev->module.len <= TIDE_MODULE_NAME_MAX && arrival_us > 0 &&
-           ev->weight > 0);
+           arrival_us >> 55 == 0 && ev->weight > 0);
     parcel->books.received++;
     if (time_us < arrival_us - rules->lateness_s * 1000000) {
         parcel->books.late++;
