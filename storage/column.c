@@ -71,7 +71,7 @@ static size_t varint_bits(uint64_t v)
 static void choose_width(struct form *form)
 {
     uint16_t counted[4][65] = {0}; /* by turns: neighbours are often of one length */
-    size_t of_length[65], over = 0, best = SIZE_MAX;
+    size_t of_length[65], over = 0, best = SIZE_MAX, least = 0;
     uint64_t all = 0;
     int longest;
 
@@ -85,7 +85,12 @@ static void choose_width(struct form *form)
     for (int length = 0; length <= longest; length++)
         of_length[length] = (size_t)counted[0][length] + counted[1][length] + counted[2][length] +
                             counted[3][length];
-    for (int width = longest; width >= 0 && over * 16 < best; width--) {
+    /* An x takes its length at the least, and a byte more with a patch: (length - width) bits of a
+     * varint take more than that many bits. A smaller width has as many patches or more, so there
+     * is a point from where on it cannot help. */
+    for (int length = 0; length <= longest; length++)
+        least += of_length[length] * (size_t)length;
+    for (int width = longest; width >= 0 && least + over * 8 < best; width--) {
         size_t bits = form->xs * (size_t)width;
 
         over += width < longest ? of_length[width + 1] : 0;
