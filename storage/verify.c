@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "copy.h"
 #include "key.h"
 #include "tiers.h"
 #include "tidemark/clock.h"
@@ -367,10 +368,6 @@ static void expect_pages(struct verify *verify)
 
 static void run(struct verify *verify)
 {
-    static const enum table order[TABLE_COUNT] = {
-        TABLE_META,     TABLE_MODULE,   TABLE_JOURNAL,   TABLE_IDENTITY,
-        TABLE_EVENT_ID, TABLE_PRODUCER, TABLE_CHUNK_RAW, TABLE_CHUNK_5M,
-        TABLE_CHUNK_1H, TABLE_CHUNK_1D, TABLE_ROW,       TABLE_CORRECTION};
     struct tide_verified *result = verify->result;
     uint64_t free_pages = 0;
 
@@ -378,7 +375,7 @@ static void run(struct verify *verify)
     check_state(verify);
     verify_module_add(verify, TIDE_FLEET);
     for (int i = 0; i < TABLE_COUNT && !verify->rc; i++)
-        verify_table(verify, order[i]);
+        verify_table(verify, verify_order[i]);
     for (int tier = TIDE_TIER_5M; tier <= TIDE_TIER_1D && !verify->rc; tier++)
         verify_tiers(verify, (enum tide_tier)tier);
     if (verify->rc)
@@ -399,18 +396,6 @@ static void run(struct verify *verify)
     result->used_bytes = (verify->pages->last_page + 1) * verify->pages->size - result->free_bytes;
 }
 
-/* Whether LMDB's lock file must be used: a copy that no daemon has had has none. */
-static bool is_lived_in(const char *dir)
-{
-    char path[1200];
-
-    snprintf(path, sizeof(path), "%s/lock", dir);
-    if (access(path, F_OK) == 0)
-        return true;
-    snprintf(path, sizeof(path), "%s/tidemark.mdb-lock", dir);
-    return access(path, F_OK) == 0;
-}
-
 static enum tide_rc open_pages(struct verify *verify, const char *dir)
 {
     char path[1200];
@@ -426,8 +411,8 @@ static enum tide_rc open_pages(struct verify *verify, const char *dir)
         tide_err_set(verify->err, "%s holds no store (no file tidemark.mdb)", dir);
         return TIDE_NOT_FOUND;
     }
-    rc =
-        pages_open(path, is_lived_in(dir), true, page_damaged, verify, &verify->pages, verify->err);
+    rc = pages_open(path, copy_is_lived_in(dir), true, page_damaged, verify, &verify->pages,
+                    verify->err);
     return rc;
 }
 

@@ -65,7 +65,6 @@ struct verify {
     unsigned calls;
     bool moved; /* the view, since the beginning */
     bool naming;
-    uint64_t hash[2];
 
     struct store_identity identity;
     struct store_state state; /* of the view */
@@ -108,6 +107,10 @@ void verify_module_add(struct verify *verify, uint32_t id);
 uint64_t verify_events(const struct tide_record *record);
 
 /* verify_tables.c */
+/* The order in which tables are read: each needs those before it. */
+extern const enum table verify_order[TABLE_COUNT];
+/* Takes one more value into a hash over all. */
+void verify_hash(uint64_t hash[2], enum table table, const MDB_val *key, const MDB_val *value);
 void verify_table(struct verify *verify, enum table table);
 
 /* verify_sums.c */

@@ -347,6 +347,11 @@ static const struct form forms[TABLE_COUNT] = {
     [TABLE_CHUNK_1D] = {KEY_CHUNK_SIZE, 1, take_chunk},
 };
 
+const enum table verify_order[TABLE_COUNT] = {TABLE_META,      TABLE_MODULE,   TABLE_JOURNAL,
+                                              TABLE_IDENTITY,  TABLE_EVENT_ID, TABLE_PRODUCER,
+                                              TABLE_CHUNK_RAW, TABLE_CHUNK_5M, TABLE_CHUNK_1H,
+                                              TABLE_CHUNK_1D,  TABLE_ROW,      TABLE_CORRECTION};
+
 /* Whether the table's values belong to periods whose fleet is compared. */
 static bool has_fleet(enum table table)
 {
@@ -432,20 +437,19 @@ static void take_value(struct walk *walk, struct parts *parts, const MDB_val *ke
     }
 }
 
-/* Part of the hash over all values: of every one with its key and its table. */
-static void hash_value(struct walk *walk, const MDB_val *key, const MDB_val *value)
+void verify_hash(uint64_t hash[2], enum table table, const MDB_val *key, const MDB_val *value)
 {
-    uint8_t table = (uint8_t)walk->table;
+    uint8_t number = (uint8_t)table;
     struct tide_hash_part part[] = {
-        {walk->verify->hash, sizeof(walk->verify->hash)},
-        {&table, 1},
+        {hash, 16},
+        {&number, 1},
         {key->mv_data, key->mv_size},
         {value->mv_data, value->mv_size},
     };
-    struct tide_hash128 hash = tide_hash128_parts(0, part, 4);
+    struct tide_hash128 sum = tide_hash128_parts(0, part, 4);
 
-    walk->verify->hash[0] = hash.low;
-    walk->verify->hash[1] = hash.high;
+    hash[0] = sum.low;
+    hash[1] = sum.high;
 }
 
 void verify_table(struct verify *verify, enum table table)
@@ -467,7 +471,7 @@ void verify_table(struct verify *verify, enum table table)
         verify->result->bytes += bytes;
         verify->result->table[table].values++;
         verify->result->table[table].bytes += bytes;
-        hash_value(&walk, &cursor.key, &cursor.value);
+        verify_hash(verify->result->hash, table, &cursor.key, &cursor.value);
         if (form->key_len && cursor.key.mv_size != form->key_len) {
             verify_found_value(verify, table, &cursor.key, "its key has %zu bytes instead of %zu",
                                cursor.key.mv_size, form->key_len);
@@ -483,7 +487,5 @@ void verify_table(struct verify *verify, enum table table)
             verify_found(verify, schema_table_name(table), NULL, VERIFY_NO_MODULE, 0, 0, "%s",
                          what);
     }
-    verify->result->hash[0] = verify->hash[0];
-    verify->result->hash[1] = verify->hash[1];
     pages_cursor_close(&cursor);
 }

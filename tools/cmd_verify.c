@@ -159,8 +159,8 @@ static int run(const struct tide_args *args)
     tide_progress_start(&told.verifying.progress, tide_args_text(args, "progress"), "bytes");
     rc = tide_verify(&cfg, &result, &err);
     tide_progress_end(&told.verifying.progress);
-    if (rc == TIDE_NOT_FOUND && !args->operands && !tide_args_given(args, "data-dir"))
-        tide_err_wrap(&err, "no store here; name one with --data-dir");
+    if (!args->operands)
+        tide_verifying_hint(args, rc, &err);
     if (rc && !(json && rc == TIDE_DAMAGED)) {
         json_decref(told.findings);
         return tide_tool_fail(args, rc, &err);

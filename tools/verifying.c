@@ -19,3 +19,9 @@ void tide_verifying_found(void *verifying, const struct tide_finding *finding)
     tide_say("table %s%s%s: %s", finding->table, finding->module[0] ? ", " : "", finding->module,
              finding->what);
 }
+
+void tide_verifying_hint(const struct tide_args *args, enum tide_rc rc, struct tide_err *err)
+{
+    if (rc == TIDE_NOT_FOUND && !tide_args_given(args, "data-dir"))
+        tide_err_wrap(err, "name the store's directory with --data-dir");
+}

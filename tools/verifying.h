@@ -4,6 +4,7 @@
 #ifndef TIDEMARK_TOOLS_VERIFYING_H
 #define TIDEMARK_TOOLS_VERIFYING_H
 
+#include "args.h"
 #include "progress.h"
 #include "tidemark/verify.h"
 
@@ -22,5 +23,8 @@ bool tide_verifying_go_on(void *verifying, uint64_t done_bytes, double share);
 
 /* For found, if nobody wants to know more than the first: says it on stderr. */
 void tide_verifying_found(void *verifying, const struct tide_finding *finding);
+
+/* Says how to name a store, when there is none where it was looked for unasked. */
+void tide_verifying_hint(const struct tide_args *args, enum tide_rc rc, struct tide_err *err);
 
 #endif
