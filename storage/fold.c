@@ -357,14 +357,16 @@ static enum tide_rc fold_hour(struct tide_store *store, struct tide_err *err)
 
 /* ---- a day ---- */
 
-/* Merges what the hours of the day hold of a module; false: nothing. */
+/* Merges what the hours of the day hold of a module, which is corrected if one of them is; false:
+ * nothing. */
 static bool merge_day(struct fold *fold, struct tier_cursor *cursor, int64_t period_s,
-                      uint32_t module)
+                      uint32_t module, uint32_t *ret_revision)
 {
     struct chunk_reader *reader = &fold->writer.reader;
     int64_t end_s = fold->from_s + DAY_S;
     bool more = tier_newest(cursor, period_s, module, end_s);
 
+    *ret_revision = 0;
     make_room(fold, 1);
     tide_record_reset(&fold->merged);
     for (; more && !cursor->lmdb; more = tier_older(cursor, module)) {
@@ -373,6 +375,8 @@ static bool merge_day(struct fold *fold, struct tier_cursor *cursor, int64_t per
                 if (reader->row[i].start_s >= fold->from_s && reader->row[i].start_s < end_s) {
                     chunk_record(reader, i, &fold->record[0]);
                     tide_record_merge(&fold->merged, &fold->record[0]);
+                    if (reader->row[i].revision > *ret_revision)
+                        *ret_revision = reader->row[i].revision;
                 }
         }
         if (cursor->first_s <= fold->from_s)
@@ -403,7 +407,7 @@ static enum tide_rc fold_day(struct tide_store *store, struct tide_err *err)
         module = tier_module_from(&cursor, period_s, fold->next);
         if (module == UINT32_MAX)
             break;
-        if (merge_day(fold, &cursor, period_s, module))
+        if (merge_day(fold, &cursor, period_s, module, &day.revision))
             tier_append(&fold->writer, &slices.txn, interval_s, TIDE_TIER_1D, module, fold->from_s,
                         &day, 1);
         sound(&slices.txn, cursor.lmdb);
