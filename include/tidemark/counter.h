@@ -42,6 +42,10 @@
       "Hours of finished intervals that moved from rows into chunks")                              \
     X(REFOLDED, "tidemark_refolded_corrections_total", "counter",                                  \
       "Corrections by late events that were applied to chunks")                                    \
+    X(EXPIRED_CHUNKS, "tidemark_expired_chunks_total", "counter",                                  \
+      "Chunks of history deleted because their keep time was over")                                \
+    X(EVICTED_CHUNKS, "tidemark_evicted_chunks_total", "counter",                                  \
+      "Chunks of history deleted early to stay below storage.max_bytes")                           \
     X(DAMAGED_VALUES, "tidemark_damaged_values_total", "counter",                                  \
       "Stored values that failed their checksum and were skipped")
 
