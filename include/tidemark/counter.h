@@ -38,6 +38,10 @@
     X(COMMIT_FAILURES, "tidemark_commit_failures_total", "counter",                                \
       "Group commits that failed and were retried")                                                \
     X(SEALS, "tidemark_seals_total", "counter", "Intervals sealed to rows")                        \
+    X(STORE_TRANSACTIONS, "tidemark_store_transactions_total", "counter",                          \
+      "Transactions of the store on disk: group commits, seals, upkeep")                           \
+    X(STORE_PUT_BYTES, "tidemark_store_put_bytes_total", "counter",                                \
+      "Keys and values put into the store, before it makes pages of them")                         \
     X(DAMAGED_VALUES, "tidemark_damaged_values_total", "counter",                                  \
       "Stored values that failed their checksum and were skipped")
 
