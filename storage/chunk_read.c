@@ -64,6 +64,7 @@ void chunk_reader_init(struct chunk_reader *reader)
 {
     memset(reader, 0, sizeof(*reader));
     buckets_init(&reader->buckets);
+    customs_init(&reader->customs);
 }
 
 void chunk_reader_fini(struct chunk_reader *reader)
@@ -74,6 +75,7 @@ void chunk_reader_fini(struct chunk_reader *reader)
     free(reader->hist_of);
     blob_fini(&reader->scratch);
     buckets_fini(&reader->buckets);
+    customs_fini(&reader->customs);
     chunk_reader_init(reader);
 }
 
@@ -434,6 +436,24 @@ static void get_instances(struct parse *parse, struct chunk_reader *reader)
         get_gauges(parse, &id[k], present + k * bytes, own, filled);
 }
 
+static void get_customs(struct parse *parse, struct chunk_reader *reader)
+{
+    struct tide_customs of[CHUNK_RECORDS_MAX];
+    int64_t newest_us[CHUNK_RECORDS_MAX];
+    struct customs_base base = {.events = parse->value, .newest_us = newest_us};
+
+    for (uint32_t i = 0; i < parse->n; i++) {
+        parse->value[i] = parse->row[i].tally.kind[TIDE_EVENT_METRIC];
+        newest_us[i] = parse->row[i].tally.last_us;
+    }
+    if (!customs_decode(&parse->at, parse->end, parse->n, &base, &reader->customs, of)) {
+        parse->bad = true;
+        return;
+    }
+    for (uint32_t i = 0; i < parse->n; i++)
+        parse->row[i].customs = of[i];
+}
+
 bool chunk_read_fields(struct chunk_reader *reader, const struct chunk_view *view)
 {
     struct parse state, *parse = &state;
@@ -452,6 +472,7 @@ bool chunk_read_fields(struct chunk_reader *reader, const struct chunk_view *vie
         parse->row[i].revision = 0;
         parse->row[i].instances = 0;
         parse->row[i].instance = NULL;
+        parse->row[i].customs = (struct tide_customs){0};
         tide_tally_init(&parse->row[i].tally);
     }
     get_starts(parse, view);
@@ -463,6 +484,8 @@ bool chunk_read_fields(struct chunk_reader *reader, const struct chunk_view *vie
         get_durations(parse);
     if (has(parse, CHUNK_INSTANCES))
         get_instances(parse, reader);
+    if (has(parse, CHUNK_CUSTOMS))
+        get_customs(parse, reader);
     return !parse->bad && parse->at == parse->end;
 }
 
@@ -514,4 +537,5 @@ void chunk_record(const struct chunk_reader *reader, uint32_t i, struct tide_rec
         tide_hist_add(&into->hist, run[k].bucket, run[k].count);
     for (uint32_t k = 0; k < row->instances; k++)
         tide_record_merge_instance(into, &row->instance[k]);
+    tide_customs_copy(&into->customs, &row->customs);
 }

@@ -44,6 +44,24 @@ static uint64_t greatest_divisor(uint64_t a, uint64_t b)
     return a;
 }
 
+/* Division by a unit that leaves no rest: a shift for its even part and, for the odd one, the
+ * factor that undoes it modulo 2^64. */
+struct division {
+    uint64_t factor;
+    unsigned shift;
+};
+
+static struct division division_by(uint64_t unit)
+{
+    struct division by = {.shift = (unsigned)__builtin_ctzll(unit)};
+    uint64_t odd = unit >> by.shift;
+
+    by.factor = odd; /* right in its low three bits, in twice as many after each round */
+    for (int round = 0; round < 5; round++)
+        by.factor *= 2 - odd * by.factor;
+    return by;
+}
+
 static size_t varint_bits(uint64_t v)
 {
     return v < 0x80 ? 8 : 8 * ((bits_of(v) + 6) / 7);
@@ -52,15 +70,21 @@ static size_t varint_bits(uint64_t v)
 /* The width with the fewest bits, patches included. */
 static void choose_width(struct form *form)
 {
-    size_t of_length[65] = {0}, over = 0, best = SIZE_MAX;
-    int longest = 0;
+    uint16_t counted[4][65] = {0}; /* by turns: neighbours are often of one length */
+    size_t of_length[65], over = 0, best = SIZE_MAX;
+    uint64_t all = 0;
+    int longest;
 
     for (size_t i = 0; i < form->xs; i++) {
-        unsigned length = bits_of(form->x[i]);
+        uint64_t x = form->x[i];
 
-        of_length[length]++;
-        longest = (int)length > longest ? (int)length : longest;
+        all |= x;
+        counted[i & 3][(64u - (unsigned)__builtin_clzll(x | 1)) - (x == 0)]++;
     }
+    longest = (int)bits_of(all);
+    for (int length = 0; length <= longest; length++)
+        of_length[length] = (size_t)counted[0][length] + counted[1][length] + counted[2][length] +
+                            counted[3][length];
     for (int width = longest; width >= 0 && over * 16 < best; width--) {
         size_t bits = form->xs * (size_t)width;
 
@@ -95,9 +119,12 @@ static void try_plain(struct form *form, const uint64_t *value, size_t n)
             unit = greatest_divisor(form->x[i], unit);
     }
     form->unit = unit ? unit : 1;
-    if (form->unit > 1)
+    if (form->unit > 1) {
+        struct division by = division_by(form->unit);
+
         for (size_t i = 0; i < n; i++)
-            form->x[i] /= form->unit;
+            form->x[i] = (form->x[i] >> by.shift) * by.factor;
+    }
     choose_width(form);
 }
 
@@ -117,11 +144,14 @@ static void try_delta(struct form *form, const uint64_t *value, size_t n)
         form->x[i - 1] = step;
     }
     form->unit = unit && unit <= INT64_MAX ? unit : 1;
-    for (size_t i = 0; i < form->xs; i++) {
-        int64_t step = (int64_t)form->x[i];
+    if (form->unit > 1) {
+        struct division by = division_by(form->unit);
 
-        form->x[i] = tide_zigzag(form->unit > 1 ? step / (int64_t)form->unit : step);
+        for (size_t i = 0; i < form->xs; i++)
+            form->x[i] = (uint64_t)((int64_t)form->x[i] >> by.shift) * by.factor;
     }
+    for (size_t i = 0; i < form->xs; i++)
+        form->x[i] = tide_zigzag((int64_t)form->x[i]);
     choose_width(form);
 }
 

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include "tidemark/store.h"
+#include "tidemark/tier.h"
 #include "group.h"
 #include "head.h"
 #include "identity.h"
@@ -26,6 +27,15 @@ struct store_state {
     uint64_t commit_seq;
     int64_t sealed_upto_s;
     struct tide_ledger ledger;
+};
+
+/* How far history has moved from rows into chunks, and out of them. All 0 in a new store. */
+struct fold_state {
+    uint64_t seq;         /* commit_seq of the last transaction that changed chunks */
+    int64_t hours_upto_s; /* tiers raw, 5m and 1h hold every interval before this (a whole hour);
+                             rows before it are waste, records at or after it unfinished work */
+    int64_t days_upto_s;  /* tier 1d likewise (a whole day) */
+    int64_t evicted_upto_s[TIDE_TIER_COUNT]; /* given up before its time, to stay in max_bytes */
 };
 
 /* One journal entry that is still on disk. */
@@ -54,11 +64,13 @@ struct tide_store {
 
     /* the committing thread's */
     struct store_state state;        /* as committed */
+    struct fold_state fold;          /* as committed */
     struct identity_set *identities; /* of chunks */
     struct identity_set *event_ids;
     struct producers *producers;
     uint64_t producer_chunks; /* in the producer table */
     struct group group;
+    struct fold *folding; /* the background work under way */
     struct blob blob;
     struct tide_record scratch;
     struct journal_marks marks;
@@ -97,6 +109,8 @@ struct tide_store {
 enum tide_rc schema_open(struct tide_store *store,
                          struct tide_err *err); /* creates or checks; reads the state */
 void schema_put_state(struct txn *txn, const struct store_state *state);
+void schema_put_fold(struct txn *txn, const struct fold_state *fold);
+enum tide_rc schema_get_fold(MDB_txn *txn, MDB_dbi meta, struct fold_state *ret);
 
 /* replay.c */
 enum tide_rc replay_modules(struct tide_store *store, MDB_txn *txn, struct tide_err *err);
@@ -130,6 +144,11 @@ void head_take_delta(struct tide_store *store, uint32_t module, int64_t start_s,
 enum tide_rc store_forget(struct tide_store *store, int64_t now_us, struct tide_err *err);
 /* The figures of the known for other threads. */
 void store_show_known(struct tide_store *store);
+
+/* keep.c: records of the tier that start before this are kept no longer; 0: all are kept. Any
+ * thread. */
+int64_t keep_from_s(const struct tide_store *store, const struct fold_state *fold, uint32_t module,
+                    enum tide_tier tier, int64_t now_us);
 
 /* marks */
 void marks_push(struct journal_marks *marks, struct journal_mark mark);

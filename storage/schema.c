@@ -11,6 +11,7 @@
 
 static const char identity_key[] = "identity";
 static const char state_key[] = "state";
+static const char fold_key[] = "fold";
 
 #define IDENTITY_SIZE (4 + 16 + 4 + 8 + 8)
 #define STATE_MAX \
@@ -76,6 +77,55 @@ static bool decode_state(const uint8_t *at, size_t len, struct store_state *ret)
     state.sealed_upto_s = (int64_t)sealed;
     *ret = state;
     return true;
+}
+
+/* ---- how far the fold is ---- */
+
+void schema_put_fold(struct txn *txn, const struct fold_state *fold)
+{
+    uint8_t value[TIDE_VARINT_MAX * (3 + TIDE_TIER_COUNT)], *to = value;
+
+    to = tide_put_varint(to, fold->seq);
+    to = tide_put_varint(to, (uint64_t)fold->hours_upto_s);
+    to = tide_put_varint(to, (uint64_t)fold->days_upto_s);
+    for (int tier = 0; tier < TIDE_TIER_COUNT; tier++)
+        to = tide_put_varint(to, (uint64_t)fold->evicted_upto_s[tier]);
+    txn_put(txn, TABLE_META, fold_key, sizeof(fold_key) - 1, value, (size_t)(to - value), 0);
+}
+
+static bool get_time(const uint8_t **at, const uint8_t *end, int64_t *ret_s)
+{
+    uint64_t value;
+
+    if (!tide_get_varint(at, end, &value) || value > INT64_MAX / 1000000)
+        return false;
+    *ret_s = (int64_t)value;
+    return true;
+}
+
+enum tide_rc schema_get_fold(MDB_txn *txn, MDB_dbi meta, struct fold_state *ret)
+{
+    MDB_val key = {sizeof(fold_key) - 1, (void *)fold_key}, value;
+    const uint8_t *at, *end;
+    size_t len;
+    int code = mdb_get(txn, meta, &key, &value);
+
+    *ret = (struct fold_state){0};
+    if (code == MDB_NOTFOUND)
+        return TIDE_OK; /* nothing was folded yet */
+    if (code)
+        return tide_rc_from_lmdb(code);
+    if (!value_sound(&key, &value, &len))
+        return TIDE_DAMAGED;
+    at = value.mv_data;
+    end = at + len;
+    if (!tide_get_varint(&at, end, &ret->seq) || !get_time(&at, end, &ret->hours_upto_s) ||
+        !get_time(&at, end, &ret->days_upto_s))
+        return TIDE_DAMAGED;
+    for (int tier = 0; tier < TIDE_TIER_COUNT; tier++)
+        if (!get_time(&at, end, &ret->evicted_upto_s[tier]))
+            return TIDE_DAMAGED;
+    return at == end ? TIDE_OK : TIDE_DAMAGED;
 }
 
 /* ---- identity ---- */
@@ -174,6 +224,10 @@ static enum tide_rc read_all(struct tide_store *store, struct txn *txn, bool *re
         tide_err_set(err, "the store's state cannot be read");
         return TIDE_DAMAGED;
     }
+    if ((rc = schema_get_fold(txn->mdb, txn->dbi[TABLE_META], &store->fold))) {
+        tide_err_set(err, "how far the store is folded cannot be read");
+        return rc;
+    }
     return TIDE_OK;
 }
 
@@ -183,10 +237,18 @@ enum tide_rc schema_open(struct tide_store *store, struct tide_err *err)
         const char *name;
         enum table table;
     } tables[TABLE_COUNT] = {
-        {"meta", TABLE_META},         {"journal", TABLE_JOURNAL},
-        {"identity", TABLE_IDENTITY}, {"module", TABLE_MODULE},
-        {"row", TABLE_ROW},           {"correction", TABLE_CORRECTION},
-        {"event_id", TABLE_EVENT_ID}, {"producer", TABLE_PRODUCER},
+        {"meta", TABLE_META},
+        {"journal", TABLE_JOURNAL},
+        {"identity", TABLE_IDENTITY},
+        {"module", TABLE_MODULE},
+        {"row", TABLE_ROW},
+        {"correction", TABLE_CORRECTION},
+        {"event_id", TABLE_EVENT_ID},
+        {"producer", TABLE_PRODUCER},
+        {"chunk_raw", TABLE_CHUNK_RAW},
+        {"chunk_5m", TABLE_CHUNK_5M},
+        {"chunk_1h", TABLE_CHUNK_1H},
+        {"chunk_1d", TABLE_CHUNK_1D},
     };
     struct txn txn;
     enum tide_rc rc;

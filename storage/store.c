@@ -21,6 +21,7 @@
 
 #include "tidemark/clock.h"
 #include "tidemark/log.h"
+#include "fold.h"
 #include "key.h"
 #include "reader.h"
 
@@ -38,6 +39,7 @@ void tide_store_cfg_default(struct tide_store_cfg *cfg)
                                    .interval_s = 30,
                                    .grace_s = 5,
                                    .lateness_s = 73 * 3600,
+                                   .fold_after_s = INT32_MAX, /* until ranges read chunks */
                                    .max_modules = 100000,
                                    .dedup_window_s = 73 * 3600,
                                    .dedup_max_chunks = 4000000,
@@ -196,6 +198,7 @@ enum tide_rc tide_store_open(const struct tide_store_cfg *cfg, struct tide_store
     store->producers =
         producers_new(PRODUCERS_MAX, cfg->dedup_max_chunks, refresh_s(cfg->dedup_window_s));
     group_init(&store->group);
+    store->folding = fold_new();
     tide_record_init(&store->scratch);
     if ((rc = make_dir(cfg->dir, err)) || (rc = lock_dir(store, err)) ||
         (rc = open_env(store, err)) || (rc = schema_open(store, err)) ||
@@ -224,6 +227,7 @@ void tide_store_close(struct tide_store *store)
     identity_free(store->event_ids);
     producers_free(store->producers);
     group_fini(&store->group);
+    fold_free(store->folding);
     tide_record_fini(&store->scratch);
     blob_fini(&store->blob);
     free(store->marks.mark);
@@ -330,6 +334,12 @@ enum tide_rc store_recover(struct tide_store *store, struct tide_err *err)
     store->unsure = false;
     if (store->state.sealed_upto_s > head_current(store->head)->sealed_upto_s)
         seal_publish(store); /* it was the end of a seal, and it had happened */
+    fold_forget(store->folding);
+    if (!store->attempt.count) { /* a slice of the fold may have happened */
+        head_begin(store->head);
+        head_draft(store->head)->commit_seq = store->state.commit_seq;
+        head_publish(store->head);
+    }
     return TIDE_OK;
 }
 

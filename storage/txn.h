@@ -21,6 +21,10 @@ enum table {
     TABLE_CORRECTION, /* interval module seq part -> what came after it was finished */
     TABLE_EVENT_ID,   /* seq part -> event ids of one commit */
     TABLE_PRODUCER,   /* seq part -> chunks with structured ids of one commit */
+    TABLE_CHUNK_RAW,  /* period module first part -> consecutive records, by enum tide_tier */
+    TABLE_CHUNK_5M,
+    TABLE_CHUNK_1H,
+    TABLE_CHUNK_1D,
     TABLE_COUNT
 };
 

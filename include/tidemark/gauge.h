@@ -2,9 +2,13 @@
  *
  * A gauge is a scaled integer >= 0. Over time (merge) the newest sample wins, by timestamp, then by
  * value; maximum, sum and count of the samples are kept beside it. Over subjects (gather: instances
- * into a module, modules into the fleet) an additive gauge adds its last values and its maxima; a
- * mean gauge keeps the larger ones, and its mean is sum / count over all samples. Every operation
- * is commutative and associative.
+ * into a module, modules into the fleet) an additive gauge adds its last values (modulo 2^64, which
+ * no sum of real ones reaches) and its maxima; a mean gauge keeps the largest maximum, no last
+ * value, and its mean is sum / count over all samples. Every operation is commutative and
+ * associative.
+ *
+ * What was gathered or merged can follow a change of one of its parts without the others at hand,
+ * if that part only ever had samples added (late events): regather and remerge.
  */
 #ifndef TIDEMARK_GAUGE_H
 #define TIDEMARK_GAUGE_H
@@ -66,5 +70,16 @@ static inline void tide_gauge_fold(struct tide_gauge_state *state, int64_t time_
 void tide_gauge_merge(struct tide_gauge_state *into, const struct tide_gauge_state *from);
 void tide_gauge_gather(enum tide_gauge gauge, struct tide_gauge_state *into,
                        const struct tide_gauge_state *from);
+
+/* `into` had `before` gathered into it: makes it what it would be with `after` in its place.
+ * `after` is `before` with samples merged into it. */
+void tide_gauge_regather(enum tide_gauge gauge, struct tide_gauge_state *into,
+                         const struct tide_gauge_state *before,
+                         const struct tide_gauge_state *after);
+
+/* `into` is the merge of stretches of time that do not overlap, and `before` one of them, itself
+ * gathered: makes it what it would be with `after` in its place. */
+void tide_gauge_remerge(struct tide_gauge_state *into, const struct tide_gauge_state *before,
+                        const struct tide_gauge_state *after);
 
 #endif

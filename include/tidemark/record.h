@@ -124,6 +124,14 @@ void tide_record_merge(struct tide_record *into, const struct tide_record *from)
 void tide_record_gather(struct tide_record *into, const struct tide_record *from);
 void tide_record_gather_gauges(struct tide_record *into,
                                const struct tide_record *from); /* its gauges only */
+
+/* Late events made `after` out of `before`, which `into` holds: gathered as one of several
+ * subjects, or merged (both gathered records themselves) as one of several stretches of time.
+ * Replaces it in the gauges of `into`, see gauge.h. All else in a record just merges. */
+void tide_record_regather_gauges(struct tide_record *into, const struct tide_record *before,
+                                 const struct tide_record *after);
+void tide_record_remerge_gauges(struct tide_record *into, const struct tide_record *before,
+                                const struct tide_record *after);
 void tide_record_merge_instance(struct tide_record *into, const struct tide_instance *from);
 void tide_record_merge_slowest(struct tide_record *into, uint64_t us, const char *id, uint32_t len);
 bool tide_record_equal(const struct tide_record *a, const struct tide_record *b);

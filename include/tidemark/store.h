@@ -25,6 +25,7 @@ struct tide_store_cfg {
     uint32_t interval_s; /* must agree with the store once created */
     uint32_t grace_s;
     int64_t lateness_s;
+    int64_t fold_after_s; /* finished intervals move into chunks when they are so old */
     uint32_t max_modules;
     int64_t dedup_window_s;
     uint64_t dedup_max_chunks;

@@ -254,21 +254,55 @@ void tide_record_merge(struct tide_record *into, const struct tide_record *from)
     tide_record_merge_slowest(into, from->slowest.us, from->slowest.id, from->slowest.len);
 }
 
+/* The one instance of a gathered record. */
+static struct tide_instance *gathered(struct tide_record *into)
+{
+    if (into->instances == 0)
+        insert_instance(into, 0, 0);
+    assert(into->instances == 1 && into->instance[0].id == 0);
+    return &into->instance[0];
+}
+
 void tide_record_gather_gauges(struct tide_record *into, const struct tide_record *from)
 {
     struct tide_instance *sum;
 
     if (from->instances == 0)
         return;
-    if (into->instances == 0)
-        insert_instance(into, 0, 0);
-    assert(into->instances == 1 && into->instance[0].id == 0);
-    sum = &into->instance[0];
+    sum = gathered(into);
     for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++) {
         struct tide_gauge_state one = tide_record_gauge(from, (enum tide_gauge)gauge);
 
         tide_gauge_gather((enum tide_gauge)gauge, &sum->gauge[gauge], &one);
     }
+}
+
+void tide_record_regather_gauges(struct tide_record *into, const struct tide_record *before,
+                                 const struct tide_record *after)
+{
+    if (after->instances == 0)
+        return;
+    for (int g = 0; g < TIDE_GAUGE_COUNT; g++) {
+        enum tide_gauge gauge = (enum tide_gauge)g;
+        struct tide_gauge_state old = tide_record_gauge(before, gauge),
+                                new = tide_record_gauge(after, gauge);
+
+        tide_gauge_regather(gauge, &gathered(into)->gauge[g], &old, &new);
+    }
+}
+
+void tide_record_remerge_gauges(struct tide_record *into, const struct tide_record *before,
+                                const struct tide_record *after)
+{
+    static const struct tide_instance none;
+
+    if (after->instances == 0)
+        return;
+    assert(after->instances == 1 && before->instances <= 1);
+    for (int g = 0; g < TIDE_GAUGE_COUNT; g++)
+        tide_gauge_remerge(&gathered(into)->gauge[g],
+                           before->instances ? &before->instance[0].gauge[g] : &none.gauge[g],
+                           &after->instance[0].gauge[g]);
 }
 
 void tide_record_gather(struct tide_record *into, const struct tide_record *from)

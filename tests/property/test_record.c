@@ -54,6 +54,35 @@ static void gather_order_does_not_matter(void **state)
     check_order(*(uint64_t *)*state, tide_record_gather);
 }
 
+/* The one subject whose record grows is not looked at again: only what it was and what it is. */
+static void gathered_gauges_follow_a_late_merge(void **state)
+{
+    uint64_t seed = *(uint64_t *)*state + 7;
+
+    for (int round = 0; round < 2000; round++) {
+        struct tide_record a = tide_any_record(&seed), b = tide_any_record(&seed),
+                           late = tide_any_record(&seed), after = copy_of(&b), sum, expected;
+
+        if (b.instances + late.instances > TIDE_INSTANCES_MAX) /* the overflow joins instances */
+            late.instances = 0;
+        tide_record_init(&sum);
+        tide_record_init(&expected);
+        tide_record_gather_gauges(&sum, &a);
+        tide_record_gather_gauges(&sum, &b);
+        tide_record_merge(&after, &late);
+        tide_record_regather_gauges(&sum, &b, &after);
+        tide_record_gather_gauges(&expected, &a);
+        tide_record_gather_gauges(&expected, &after);
+        assert_true(tide_record_equal(&sum, &expected));
+        tide_record_fini(&a);
+        tide_record_fini(&b);
+        tide_record_fini(&late);
+        tide_record_fini(&after);
+        tide_record_fini(&sum);
+        tide_record_fini(&expected);
+    }
+}
+
 static void merge_grouping_does_not_matter(void **state)
 {
     uint64_t seed = *(uint64_t *)*state + 1;
@@ -230,6 +259,7 @@ int main(void)
         cmocka_unit_test_prestate(merge_order_does_not_matter, &seed),
         cmocka_unit_test_prestate(gather_order_does_not_matter, &seed),
         cmocka_unit_test_prestate(merge_grouping_does_not_matter, &seed),
+        cmocka_unit_test_prestate(gathered_gauges_follow_a_late_merge, &seed),
         cmocka_unit_test_prestate(an_empty_record_changes_nothing, &seed),
         cmocka_unit_test_prestate(fold_is_merge_of_single_events, &seed),
         cmocka_unit_test_prestate(a_stored_record_reads_back_the_same, &seed),

@@ -97,15 +97,18 @@ static void cpu_is_a_mean_over_subjects(void **state)
     (void)state;
     tide_gauge_gather(TIDE_GAUGE_CPU, &sum, &a);
     tide_gauge_gather(TIDE_GAUGE_CPU, &sum, &b);
-    check(&sum, 2, 100, 60000, 60000, 80000); /* mean = sum / count = 40 % */
+    check(&sum, 2, 100, 0, 60000, 80000); /* mean = sum / count = 40 %; no last value */
 }
 
 static void gathering_nothing_changes_nothing(void **state)
 {
     (void)state;
     for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++) {
-        struct tide_gauge_state sum = one(5, 9), before = sum, none = {0};
+        struct tide_gauge_state sum = one(5, 9), before, none = {0};
 
+        if (tide_gauge_info[gauge].gather == TIDE_GATHER_MEAN)
+            sum.last = 0; /* as gathered */
+        before = sum;
         tide_gauge_gather((enum tide_gauge)gauge, &sum, &none);
         assert_memory_equal(&sum, &before, sizeof(sum));
         tide_gauge_gather((enum tide_gauge)gauge, &none, &sum);
@@ -126,8 +129,50 @@ static void sums_stop_at_the_top(void **state)
     sum = gauge;
     for (int i = 0; i < 4; i++)
         tide_gauge_gather(TIDE_GAUGE_MEMORY, &sum, &gauge);
-    assert_int_equal(sum.last, UINT64_MAX);
+    assert_int_equal(sum.last, TIDE_GAUGE_VALUE_MAX * UINT64_C(5)); /* modulo 2^64 */
     assert_int_equal(sum.max, UINT64_MAX);
+}
+
+/* The newest sample of b moves back and forth, its others only add. */
+static void a_late_sample_changes_what_was_gathered_as_if_it_had_come_in_time(void **state)
+{
+    (void)state;
+    for (int g = 0; g < TIDE_GAUGE_COUNT; g++) {
+        enum tide_gauge gauge = (enum tide_gauge)g;
+
+        for (int64_t late_us = 85; late_us < 110; late_us += 10) {
+            struct tide_gauge_state a = one(100, 70), b = one(90, 50), after = b, late, sum = {0},
+                                    expected = {0};
+
+            tide_gauge_gather(gauge, &sum, &a);
+            tide_gauge_gather(gauge, &sum, &b);
+            late = one(late_us, 7);
+            tide_gauge_merge(&after, &late);
+            tide_gauge_regather(gauge, &sum, &b, &after);
+            tide_gauge_gather(gauge, &expected, &a);
+            tide_gauge_gather(gauge, &expected, &after);
+            assert_memory_equal(&sum, &expected, sizeof(sum));
+        }
+    }
+}
+
+static void a_late_sample_changes_what_was_merged_over_time_as_if_it_had_come_in_time(void **state)
+{
+    (void)state;
+    for (int of = 0; of < 2; of++) {
+        struct tide_gauge_state part[2] = {one(100, 70), one(200, 50)}, after = part[of], late, sum,
+                                expected;
+
+        late = one(part[of].time_us + 5, 7);
+        sum = part[0];
+        tide_gauge_merge(&sum, &part[1]);
+        tide_gauge_merge(&after, &late);
+        tide_gauge_remerge(&sum, &part[of], &after);
+        part[of] = after;
+        expected = part[0];
+        tide_gauge_merge(&expected, &part[1]);
+        assert_memory_equal(&sum, &expected, sizeof(sum));
+    }
 }
 
 static void the_table_names_the_fields_of_an_event(void **state)
@@ -146,6 +191,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_newest_sample_is_the_last),
+        cmocka_unit_test(a_late_sample_changes_what_was_gathered_as_if_it_had_come_in_time),
+        cmocka_unit_test(a_late_sample_changes_what_was_merged_over_time_as_if_it_had_come_in_time),
         cmocka_unit_test(of_two_samples_at_one_moment_the_larger_stays),
         cmocka_unit_test(a_sample_of_zero_is_a_sample),
         cmocka_unit_test(a_weight_counts_that_often_in_the_mean),
