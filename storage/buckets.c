@@ -58,6 +58,28 @@ static inline uint64_t rice_get(struct bit_reader *from, unsigned k)
     return (uint64_t)ones << k | (window >> (ones + 1) & bits_mask(k));
 }
 
+/* Two codes, with one look at the bits when both are short: reading is a chain of looks. */
+static inline void rice_get_two(struct bit_reader *from, unsigned k, unsigned then_k,
+                                uint64_t *ret_v, uint64_t *ret_then)
+{
+    uint64_t window = bits_peek(from), rest;
+    unsigned ones = (unsigned)__builtin_ctzll(~window | UINT64_C(1) << RICE_ONES_MAX);
+    unsigned bits = ones + 1 + k, then_ones;
+
+    rest = window >> bits; /* at most 24 + 1 + 30 */
+    then_ones = (unsigned)__builtin_ctzll(~rest | UINT64_C(1) << RICE_ONES_MAX);
+    if (__builtin_expect(ones == RICE_ONES_MAX || then_ones == RICE_ONES_MAX ||
+                             bits + then_ones + 1 + then_k > BITS_PEEK,
+                         0)) {
+        *ret_v = rice_get(from, k);
+        *ret_then = rice_get(from, then_k);
+        return;
+    }
+    from->bit += bits + then_ones + 1 + then_k;
+    *ret_v = (uint64_t)ones << k | (window >> (ones + 1) & bits_mask(k));
+    *ret_then = (uint64_t)then_ones << then_k | (rest >> (then_ones + 1) & bits_mask(then_k));
+}
+
 /* Elias' gamma code of v + 1, v < 2^24. */
 static size_t gamma_bits(uint64_t v)
 {
@@ -353,23 +375,70 @@ static void reserve_found(struct buckets *into)
     into->found = must(realloc(into->found, into->found_capacity * sizeof(*into->found)));
 }
 
+/* Parameter 0, the most frequent one: every count is as many ones and a zero, so all records
+ * without any up to the next one that has some are one run of zeros. */
+static bool get_unary(struct buckets *into, struct bit_reader *from, uint32_t bucket)
+{
+    enum { ZEROS_MAX = 30 }; /* with the ones and their zero well inside one peek */
+    struct bit_reader reader = *from;
+    struct found *found = into->found + into->founds;
+    size_t m = into->m;
+    bool good = true;
+
+    for (size_t t = 0; t < m;) {
+        uint64_t window = bits_peek(&reader), count;
+        unsigned none = (unsigned)__builtin_ctzll(window | UINT64_C(1) << ZEROS_MAX), ones;
+
+        if (none >= m - t) {
+            reader.bit += m - t;
+            break;
+        }
+        t += none;
+        ones = (unsigned)__builtin_ctzll(~(window >> none) | UINT64_C(1) << RICE_ONES_MAX);
+        count = ones;
+        if (__builtin_expect(ones == RICE_ONES_MAX, 0)) {
+            reader.bit += none + RICE_ONES_MAX;
+            count = bits_get(&reader, 64);
+        } else {
+            reader.bit += none + ones + 1;
+        }
+        good &= count <= into->rest[t];
+        into->rest[t] -= count;
+        into->first[t + 1] += count != 0;
+        *found = (struct found){bucket, (uint32_t)t, count};
+        found += count != 0;
+        t++;
+    }
+    into->founds = (size_t)(found - into->found);
+    *from = reader;
+    return good || !into->exact;
+}
+
 static bool get_dense(struct buckets *into, struct bit_reader *from, uint32_t bucket, unsigned k)
 {
     struct bit_reader reader = *from; /* in registers */
     struct found *found = into->found + into->founds;
-    uint64_t *rest = into->rest;
+    uint64_t *rest = into->rest, count[2];
     uint32_t *entries = into->first + 1;
     size_t m = into->m;
     bool good = true;
 
-    for (uint32_t t = 0; t < m; t++) {
-        uint64_t count = rice_get(&reader, k);
+    if (k == 0)
+        return get_unary(into, from, bucket);
+    for (uint32_t t = 0; t < m;) {
+        unsigned some = m - t < 2 ? 1 : 2;
 
-        good &= count <= rest[t];
-        rest[t] -= count;
-        *found = (struct found){bucket, t, count};
-        found += count != 0;
-        entries[t] += count != 0;
+        if (some == 2)
+            rice_get_two(&reader, k, k, &count[0], &count[1]);
+        else
+            count[0] = rice_get(&reader, k);
+        for (unsigned i = 0; i < some; i++, t++) {
+            good &= count[i] <= rest[t];
+            rest[t] -= count[i];
+            *found = (struct found){bucket, t, count[i]};
+            found += count[i] != 0;
+            entries[t] += count[i] != 0;
+        }
     }
     into->founds = (size_t)(found - into->found);
     *from = reader;
@@ -378,27 +447,35 @@ static bool get_dense(struct buckets *into, struct bit_reader *from, uint32_t bu
 
 static bool get_sparse(struct buckets *into, struct bit_reader *from, uint32_t bucket)
 {
-    size_t present = gamma_get(from), t = 0;
+    size_t present = gamma_get(from), m = into->m, t = 0;
+    struct found *found = into->found + into->founds;
+    uint64_t *rest = into->rest;
+    struct bit_reader reader;
+    bool exact = into->exact;
     unsigned k, gap_k;
 
     if (present == 0)
         return true;
     k = (unsigned)gamma_get(from);
-    if (present > into->m || k > DENSE_MAX)
+    if (present > m || k > DENSE_MAX)
         return false;
-    gap_k = gap_parameter(into->m, present);
+    gap_k = gap_parameter(m, present);
+    reader = *from;
     for (size_t i = 0; i < present; i++, t++) {
-        uint64_t gap = rice_get(from, gap_k), less = rice_get(from, k);
+        uint64_t gap, less;
 
-        if (t >= into->m || gap >= into->m - t || less == UINT64_MAX)
+        rice_get_two(&reader, gap_k, k, &gap, &less);
+        if (t >= m || gap >= m - t || less == UINT64_MAX)
             return false;
         t += gap;
-        if (into->exact && less >= into->rest[t])
+        if (exact && less >= rest[t])
             return false;
-        into->rest[t] -= less + 1;
-        into->found[into->founds++] = (struct found){bucket, (uint32_t)t, less + 1};
+        rest[t] -= less + 1;
+        *found++ = (struct found){bucket, (uint32_t)t, less + 1};
         into->first[t + 1]++;
     }
+    into->founds += present;
+    *from = reader;
     return true;
 }
 

@@ -66,6 +66,7 @@ struct chunk_reader {
     uint16_t *hist_of;      /* row -> its place among them */
     uint64_t *samples;      /* by that place */
     struct customs customs;
+    struct parse *parse; /* columns, while they are read */
     struct blob scratch;
 };
 

@@ -98,6 +98,14 @@ void fold_forget(struct fold *fold)
     fold->step = STEP_NONE;
 }
 
+/* Whether a slice that began at begin_us and did so many modules takes one more. */
+static bool goes_on(const struct tide_store *store, unsigned done, int64_t begin_us)
+{
+    if (store->fold_slice)
+        return done < store->fold_slice;
+    return done == 0 || (done < SLICE_MODULES && tide_clock_mono_us() - begin_us < SLICE_US);
+}
+
 /* Room for `count` records of one module. */
 static void make_room(struct fold *fold, size_t count)
 {
@@ -282,8 +290,7 @@ static enum tide_rc fold_hour(struct tide_store *store, struct tide_err *err)
 
     slices_begin(&slices, store, UINT32_MAX);
     lanes_open(store, &slices.txn);
-    while (!slices.txn.rc && done < SLICE_MODULES && lowest(fold, lanes) != UINT32_MAX &&
-           (done == 0 || tide_clock_mono_us() - begin_us < SLICE_US)) {
+    while (!slices.txn.rc && lowest(fold, lanes) != UINT32_MAX && goes_on(store, done, begin_us)) {
         fold->next = lowest(fold, lanes);
         fold_hour_of(store, &slices.txn, fold->next);
         fold->next++;
@@ -345,8 +352,7 @@ static enum tide_rc fold_day(struct tide_store *store, struct tide_err *err)
     if (!slices.txn.rc)
         slices.txn.rc =
             tier_cursor_open(&cursor, slices.txn.mdb, slices.txn.dbi, TIDE_TIER_1H, interval_s);
-    while (!slices.txn.rc && done < SLICE_MODULES &&
-           (done == 0 || tide_clock_mono_us() - begin_us < SLICE_US)) {
+    while (!slices.txn.rc && goes_on(store, done, begin_us)) {
         struct chunk_entry day = {fold->from_s, 0, &fold->merged};
 
         module = tier_module_from(&cursor, period_s, fold->next);

@@ -33,8 +33,9 @@ struct correction {
 };
 
 /* The fleet in one interval. */
-struct tide_of {
+struct fleet_of {
     int64_t start_s;
+    uint32_t corrections;
     struct tide_record sum;           /* of the corrections: tally and histogram */
     struct tide_record before, after; /* as stored, and with them */
 };
@@ -46,7 +47,7 @@ struct work {
     int64_t now_us;
     struct correction *correction; /* [count], ascending by module, start, arrival */
     size_t count;
-    struct tide_of *fleet; /* [fleets], ascending by start */
+    struct fleet_of *fleet; /* [fleets], ascending by start */
     size_t fleets;
     struct tier_edit *edit; /* [count] */
     struct tier_cursor raw;
@@ -183,9 +184,9 @@ static bool is_kept(const struct work *work, uint32_t module, enum tide_tier tie
 }
 
 /* The fleet's interval, made and read the first time. */
-static struct tide_of *fleet_of(struct work *work, int64_t start_s)
+static struct fleet_of *fleet_of(struct work *work, int64_t start_s)
 {
-    struct tide_of *fleet;
+    struct fleet_of *fleet;
     size_t at = 0;
 
     while (at < work->fleets && work->fleet[at].start_s < start_s)
@@ -196,6 +197,7 @@ static struct tide_of *fleet_of(struct work *work, int64_t start_s)
     memmove(fleet + 1, fleet, (work->fleets - at) * sizeof(*fleet));
     work->fleets++;
     fleet->start_s = start_s;
+    fleet->corrections = 0;
     tide_record_init(&fleet->sum);
     tide_record_init(&fleet->before);
     tide_record_init(&fleet->after);
@@ -209,13 +211,14 @@ static void follow_in_fleet(struct work *work, const struct correction *first, s
 
     for (size_t i = 0; i < count;) {
         int64_t start_s = first[i].start_s;
-        struct tide_of *fleet = fleet_of(work, start_s);
+        struct fleet_of *fleet = fleet_of(work, start_s);
 
         tide_record_reset(&work->before);
         if (is_kept(work, module, TIDE_TIER_RAW, start_s))
             read_raw(work, module, start_s, &work->before);
         tide_record_copy(&work->after, &work->before);
         for (; i < count && first[i].start_s == start_s; i++) {
+            fleet->corrections++;
             tide_record_merge(&work->after, &first[i].record);
             tide_tally_merge(&fleet->sum.tally, &first[i].record.tally);
             tide_hist_merge(&fleet->sum.hist, &first[i].record.hist);
@@ -230,7 +233,7 @@ static void read_fleet(struct work *work)
     for (size_t i = 0; i < work->count; i++)
         fleet_of(work, work->correction[i].start_s);
     for (size_t i = 0; i < work->fleets; i++) {
-        struct tide_of *fleet = &work->fleet[i];
+        struct fleet_of *fleet = &work->fleet[i];
 
         if (is_kept(work, TIDE_FLEET, TIDE_TIER_RAW, fleet->start_s))
             read_raw(work, TIDE_FLEET, fleet->start_s, &fleet->before);
@@ -266,8 +269,8 @@ static void apply_module(struct work *work, const struct correction *first, size
 
     for (size_t i = 0; i < count; i++)
         if (!tide_record_empty(&first[i].record))
-            work->edit[edits++] =
-                (struct tier_edit){.start_s = first[i].start_s, .merge = &first[i].record};
+            work->edit[edits++] = (struct tier_edit){
+                .start_s = first[i].start_s, .corrections = 1, .merge = &first[i].record};
     if (edits)
         apply(work, first->module, edits);
 }
@@ -279,6 +282,7 @@ static void apply_fleet(struct work *work)
     for (size_t i = 0; i < work->fleets; i++)
         if (!tide_record_empty(&work->fleet[i].sum))
             work->edit[edits++] = (struct tier_edit){.start_s = work->fleet[i].start_s,
+                                                     .corrections = work->fleet[i].corrections,
                                                      .merge = &work->fleet[i].sum,
                                                      .before = &work->fleet[i].before,
                                                      .after = &work->fleet[i].after};

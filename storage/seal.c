@@ -267,7 +267,7 @@ enum tide_rc tide_store_upkeep(struct tide_store *store, int64_t now_us, struct 
     if (!front_is_covered(store) && checkpoint_is_due(store, now_us) &&
         (rc = checkpoint(store, now_us, err)))
         return rc;
-    if (front_is_covered(store))
-        return cut_journal(store, err);
+    if (front_is_covered(store) && (rc = cut_journal(store, err)))
+        return rc;
     return store_fold(store, now_us, err);
 }
