@@ -39,7 +39,7 @@ void tide_store_cfg_default(struct tide_store_cfg *cfg)
                                    .interval_s = 30,
                                    .grace_s = 5,
                                    .lateness_s = 73 * 3600,
-                                   .fold_after_s = INT32_MAX, /* until ranges read chunks */
+                                   .fold_after_s = 3600,
                                    .max_modules = 100000,
                                    .dedup_window_s = 73 * 3600,
                                    .dedup_max_chunks = 4000000,
@@ -219,6 +219,7 @@ void tide_store_close(struct tide_store *store)
     if (!store)
         return;
     assert(!store->reader_first);
+    readers_drop(store);
     if (store->env)
         mdb_env_close(store->env);
     head_free(store->head);
@@ -296,6 +297,7 @@ static enum tide_rc reopen(struct tide_store *store, struct tide_err *err)
             (unsigned long long)store->readers);
         rc = TIDE_IN_DOUBT;
     } else {
+        readers_drop(store);
         if (store->env)
             mdb_env_close(store->env);
         store->env = NULL;

@@ -136,6 +136,16 @@ bool tier_older(struct tier_cursor *cursor, uint32_t module)
         module, cursor->first_s);
 }
 
+void tier_damaged(const struct tier_cursor *cursor, uint32_t module)
+{
+    uint8_t bytes[KEY_CHUNK_SIZE];
+    MDB_val key = {sizeof(bytes), bytes};
+
+    key_chunk(bytes, tide_floor_s(cursor->first_s, tier_period_s(cursor->tier, cursor->width_s)),
+              module, cursor->first_s);
+    damaged(table_name[cursor->tier], &key);
+}
+
 int64_t tier_period_below(struct tier_cursor *cursor, int64_t before_s)
 {
     uint8_t bound[8];
@@ -261,11 +271,7 @@ static void take_records(struct task *task, int64_t before_s)
         return;
     if (!chunk_read_fields(&writer->reader, &task->cursor.view) ||
         !chunk_read_hists(&writer->reader)) {
-        uint8_t bytes[KEY_CHUNK_SIZE];
-        MDB_val key = {sizeof(bytes), bytes};
-
-        key_chunk(bytes, task->period_s, task->module, task->cursor.first_s);
-        damaged(table_name[task->cursor.tier], &key);
+        tier_damaged(&task->cursor, task->module);
         return;
     }
     for (uint32_t i = 0; i < task->cursor.view.count; i++) {

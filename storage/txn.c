@@ -27,6 +27,8 @@ enum tide_rc tide_rc_from_lmdb(int code)
         return TIDE_DISK_FULL;
     case MDB_PANIC:
         return TIDE_IN_DOUBT;
+    case MDB_READERS_FULL:
+        return TIDE_UNAVAILABLE;
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:
     case MDB_INVALID:
