@@ -175,22 +175,25 @@ static void report(struct interval *at, uint8_t gauges, double memory, double cp
     at->take(at->to, ev);
 }
 
-/* Two samples make mean and maximum of memory and CPU: the newest is the maximum, the other is as
- * far below the mean as that is above. */
+/* Three samples make mean and maximum of memory and CPU: one below the mean, one as far above, and
+ * the newest is the mean itself. */
 static void report_twelve(struct interval *at, uint32_t operations)
 {
     struct tide_synth *synth = at->synth;
     struct module *module = at->module;
+    uint8_t moving = 1 << TIDE_GAUGE_MEMORY | 1 << TIDE_GAUGE_CPU;
     double memory = floor(module->memory / 4096), above, cpu, cpu_above;
 
     above = floor(fabs(3e5 * normal(synth, module)) / 4096);
     cpu = clamp(floor(module->cpu * 100 + 20 * normal(synth, module)), 0, 1e4);
     cpu_above = floor(fabs(300 * normal(synth, module)));
+    cpu_above = cpu_above < cpu ? cpu_above : cpu;
     if (operations == 0)
         cpu = cpu_above = 0;
-    report(at, 1 << TIDE_GAUGE_MEMORY | 1 << TIDE_GAUGE_CPU, (memory - above) * 4096,
-           cpu - cpu_above);
-    report(at, (1 << TIDE_GAUGE_COUNT) - 1, (memory + above) * 4096, cpu + cpu_above);
+    report(at, moving, (memory - above) * 4096, cpu - cpu_above);
+    report(at, moving, (memory + above) * 4096, cpu + cpu_above);
+    at->ev.time_us++;
+    report(at, (1 << TIDE_GAUGE_COUNT) - 1, memory * 4096, cpu);
 }
 
 static void report_full(struct interval *at)

@@ -2,8 +2,8 @@
  * brought, how long they took, what the gauges said.
  *
  *   twelve   twelve figures an interval and the histogram: count, failures, sum, minimum, maximum,
- *            mean and maximum of memory and of CPU, goroutines, connections. All events of an
- *            interval have one time, so that nothing else costs bytes. Log-normal rates and
+ *            mean and maximum of memory and of CPU, goroutines, connections. Times within the
+ *            interval are always the same, so that nothing else costs bytes. Log-normal rates and
  *            latencies that drift, a 3 % slow tail, a daily wave, memory in pages, CPU in
  * hundredths full     the same modules as a client logs them: every event at its own microsecond
  * with a correlation id, three reports of all gauges from a named instance coarse   a fleet with

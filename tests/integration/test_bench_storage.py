@@ -15,6 +15,7 @@ from daemon import Daemon, environment, patience, start_process, tidemark, wait_
 FIGURES = {"written_per_put": 4, "written_per_put_alone": None, "seal_worst": None, "upkeep_worst": 10, "busy": 40,
            "busy_full": None, "quiet": 25, "quiet_full": None, "silent": None, "very_busy": None, "very_busy_full": None,
            "coarse": 34.8, "day_of_one_module": 1.5, "commit_p50": 1, "fdatasync_p50": None, "year_aggregate": 1,
+           "any_aggregate": None, "year_aggregate_fleet": None,
            "retention_worst": 10, "start": 2000}
 
 
@@ -51,8 +52,9 @@ class BenchStorage(unittest.TestCase):
         sizes = []
         for seed in ("1", "1", "2"):
             answer = json.loads(self.bench(*words, "--seed", seed).stdout)
+            # full records have instances, whose ids every store chooses anew
             sizes.append([(figure["name"], figure["value"], figure["note"]) for figure in answer["figures"]
-                          if figure["unit"] == "bytes_per_record"])
+                          if figure["unit"] == "bytes_per_record" and not figure["name"].endswith("_full")])
         self.assertEqual(sizes[0], sizes[1])
         self.assertNotEqual(sizes[0], sizes[2])
 

@@ -77,7 +77,7 @@ static void laps_know_their_quantiles_and_their_worst(void **state)
 
     (void)state;
     tide_laps_init(&laps);
-    assert_true(isnan(tide_laps_ms(&laps, .5)));
+    assert_true(isnan(tide_laps_ms(&laps, TIDE_LAP_WALL, .5)));
     for (int i = 1; i <= 100; i++) {
         tide_clock_fake(INT64_C(1704067200000000));
         tide_laps_begin(&laps);
@@ -86,9 +86,11 @@ static void laps_know_their_quantiles_and_their_worst(void **state)
     }
     tide_clock_fake(0);
     assert_int_equal(laps.count, 100);
-    assert_true(tide_laps_ms(&laps, .5) > 49 && tide_laps_ms(&laps, .5) < 51.5);
-    assert_true(tide_laps_ms(&laps, .99) > 97.5 && tide_laps_ms(&laps, .99) <= 100.1);
-    assert_true(tide_laps_ms(&laps, 1) == 100);
+    assert_true(tide_laps_ms(&laps, TIDE_LAP_WALL, .5) > 49 &&
+                tide_laps_ms(&laps, TIDE_LAP_WALL, .5) < 51.5);
+    assert_true(tide_laps_ms(&laps, TIDE_LAP_WALL, .99) > 97.5 &&
+                tide_laps_ms(&laps, TIDE_LAP_WALL, .99) <= 100.1);
+    assert_true(tide_laps_ms(&laps, TIDE_LAP_WALL, 1) == 100);
     tide_laps_fini(&laps);
 }
 
