@@ -153,7 +153,7 @@ void reader_end(struct reader *reader)
 /* ---- figures ---- */
 
 /* Free pages: the free list's values begin with their number of pages. */
-static uint64_t free_pages(struct tide_store *store)
+uint64_t free_pages(struct tide_store *store)
 {
     uint64_t pages = 0;
     MDB_cursor *cursor;

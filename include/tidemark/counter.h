@@ -42,6 +42,10 @@
       "Hours of finished intervals that moved from rows into chunks")                              \
     X(REFOLDED, "tidemark_refolded_corrections_total", "counter",                                  \
       "Corrections by late events that were applied to chunks")                                    \
+    X(EXPIRED_CHUNKS, "tidemark_expired_chunks_total", "counter",                                  \
+      "Chunks of history deleted because their keep time was over")                                \
+    X(EVICTED_CHUNKS, "tidemark_evicted_chunks_total", "counter",                                  \
+      "Chunks of history deleted early to stay below storage.max_bytes")                           \
     X(STORE_TRANSACTIONS, "tidemark_store_transactions_total", "counter",                          \
       "Transactions of the store on disk: group commits, seals, upkeep")                           \
     X(STORE_PUT_BYTES, "tidemark_store_put_bytes_total", "counter",                                \
