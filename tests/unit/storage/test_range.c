@@ -187,6 +187,76 @@ static void a_slow_walk_renews_its_transaction_and_gives_everything_once(void **
             }
 }
 
+struct overtaken {
+    struct world *world;
+    unsigned given;
+    uint64_t sum;
+};
+
+/* After the fifth record the hour that is being walked is finished, folded, and its rows deleted.
+ */
+static bool fold_under_it(void *arg, uint32_t module, int64_t start_s,
+                          const struct tide_record *record, unsigned flags)
+{
+    struct overtaken *overtaken = arg;
+    struct world *world = overtaken->world;
+
+    (void)module;
+    (void)start_s;
+    (void)flags;
+    overtaken->sum += record->tally.requests;
+    if (++overtaken->given == 5) {
+        world->now_us = (B_S + 3595) * 1000000;
+        must_commit_one(world, "a", world->now_us);
+        world->now_us = (B_S + 3700) * 1000000;
+        tide_clock_fake(world->now_us);
+        must_seal(world);
+        must_upkeep(world);
+        assert_int_equal(world->store->fold.hours_upto_s, B_S + 3600);
+        assert_int_equal(table_entries(world, TABLE_ROW), 0);
+    }
+    return true;
+}
+
+static void a_walk_goes_on_in_chunks_when_its_rows_are_folded_and_deleted(void **state)
+{
+    (void)state;
+    for (int what = 0; what < 3; what++) {
+        struct world world;
+        struct overtaken overtaken = {.world = &world};
+        struct tide_snapshot *snapshot;
+        struct tide_parcel parcel;
+
+        world_prepare(&world);
+        world.cfg.fold_after_s = 0;
+        world.now_us = (B_S + 1860) * 1000000;
+        world_open(&world);
+        tide_parcel_init(&parcel, NULL);
+        for (int64_t s = B_S; s < B_S + 1800; s += INTERVAL_S) {
+            struct tide_event ev = response_at("a", s * 1000000);
+
+            tide_parcel_fold(&parcel, &world.rules, &ev, world.now_us);
+        }
+        must_commit_parcel(&world, &parcel);
+        tide_parcel_fini(&parcel);
+        must_seal(&world);
+        snapshot = must_look(&world);
+        assert_int_equal(tide_snapshot_info(snapshot)->sealed_upto_s, B_S + 1800);
+        if (what < 2)
+            assert_int_equal(tide_snapshot_walk(snapshot, (uint32_t)what, B_S, B_S + 3600,
+                                                fold_under_it, &overtaken),
+                             TIDE_OK);
+        else
+            assert_int_equal(
+                tide_snapshot_sweep(snapshot, B_S, B_S + 3600, NULL, fold_under_it, &overtaken),
+                TIDE_OK);
+        assert_int_equal(overtaken.given, 180);
+        assert_int_equal(overtaken.sum, 180);
+        tide_snapshot_close(snapshot);
+        world_end(&world);
+    }
+}
+
 /* ---- waiting readers ---- */
 
 static void readers_that_wait_are_few_and_hold_nothing(void **state)
@@ -329,6 +399,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(pieces_cover_a_range_with_the_coarsest_records_that_fit, &seed),
         cmocka_unit_test(a_slow_walk_renews_its_transaction_and_gives_everything_once),
+        cmocka_unit_test(a_walk_goes_on_in_chunks_when_its_rows_are_folded_and_deleted),
         cmocka_unit_test(readers_that_wait_are_few_and_hold_nothing),
         cmocka_unit_test(what_a_tier_keeps_no_longer_is_not_served_though_it_is_there),
         cmocka_unit_test(chunks_newer_than_the_last_published_commit_are_not_shown),
