@@ -9,9 +9,10 @@
 #include <string.h>
 
 static const struct tide_command *const commands[] = {
-    &tide_command_status,  &tide_command_modules, &tide_command_history,      &tide_command_health,
-    &tide_command_send,    &tide_command_demo,    &tide_command_bench_ingest, &tide_command_backup,
-    &tide_command_restore, &tide_command_verify,  &tide_command_compact,
+    &tide_command_status,       &tide_command_modules,       &tide_command_history,
+    &tide_command_health,       &tide_command_send,          &tide_command_demo,
+    &tide_command_bench_ingest, &tide_command_bench_storage, &tide_command_backup,
+    &tide_command_restore,      &tide_command_verify,        &tide_command_compact,
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 
