@@ -150,8 +150,23 @@ static enum tide_rc check_metas(struct pages *pages, struct tide_err *err)
     }
 }
 
-/* Takes the meta page of the view's transaction, read while nobody wrote it. False: the writer has
- * gone on; take a newer view. */
+/* Whether transaction `id` is still the newest one that is finished: the next may be on its way to
+ * the disk, but the one after that has not begun. */
+static bool is_newest(struct pages *pages, uint64_t id)
+{
+    MDB_txn *txn;
+    bool newest;
+
+    if (mdb_txn_begin(pages->env, NULL, MDB_RDONLY, &txn))
+        return false;
+    newest = mdb_txn_id(txn) == id;
+    mdb_txn_abort(txn);
+    return newest;
+}
+
+/* Takes the meta page of the view's transaction, if nobody was writing it while it was read: it is
+ * used again by the next transaction but one. Not found: the writer has gone on; take a newer view.
+ */
 static enum tide_rc look(struct pages *pages, bool *ret_found, struct tide_err *err)
 {
     uint64_t id = mdb_txn_id(pages->txn);
@@ -162,8 +177,9 @@ static enum tide_rc look(struct pages *pages, bool *ret_found, struct tide_err *
     if ((rc = read_meta(pages, id & 1, &own, err)) ||
         (rc = read_meta(pages, !(id & 1), &other, err)))
         return rc;
-    if (own.txn_id != id || other.txn_id > id)
-        return TIDE_OK; /* the next but one transaction may have been writing into it */
+    if (own.txn_id != id || other.txn_id > id + 1 ||
+        (other.txn_id == id + 1 && !is_newest(pages, id)))
+        return TIDE_OK;
     *ret_found = true;
     pages->txn_id = id;
     pages->last_page = own.last_page;

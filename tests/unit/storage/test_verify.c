@@ -319,6 +319,37 @@ static void beside_a_writer_nothing_is_found_that_is_not_there(void **state)
     world_end(&world);
 }
 
+/* ---- beside retention ---- */
+
+/* Modules of several keep times, late events, and views at any moment of the deleting. */
+static void what_retention_takes_is_not_missed(void **state)
+{
+    struct tide_retention_rule rules[] = {{"m00", {3600, 7200, 86400, 86400}},
+                                          {"m01", {600, 40000, 200000, 0}}};
+    uint64_t seed = *(uint64_t *)*state, n = 0, compared = 0;
+    struct world world;
+
+    world_prepare(&world);
+    world.cfg.fold_after_s = 600;
+    world.cfg.lateness_s = world.rules.lateness_s = 2 * 86400;
+    world.late_s = 20000;
+    world.cfg.retention.rule = rules;
+    world.cfg.retention.rules = 2;
+    world.cfg.retention.keep_s[TIDE_TIER_RAW] = 7200;
+    world.cfg.retention.keep_s[TIDE_TIER_5M] = 30000;
+    world.cfg.retention.keep_s[TIDE_TIER_1H] = 100000;
+    world.cfg.retention.keep_s[TIDE_TIER_1D] = 200000;
+    world_open(&world);
+    for (int round = 0; round < 2 * ROUNDS; round++) {
+        live_on(&world, &seed, &n);
+        compared += must_be_sound(&world).tier_sums;
+        if (tide_any_between(&seed, 0, 9) == 0)
+            must_upkeep(&world);
+    }
+    assert_true(compared > 100);
+    world_end(&world);
+}
+
 /* ---- what is well-formed and wrong ---- */
 
 static void change_begin(struct world *world, struct txn *txn)
@@ -520,6 +551,7 @@ int main(void)
         cmocka_unit_test_prestate(what_the_engine_writes_is_sound_at_any_moment, &seed),
         cmocka_unit_test_prestate(every_flipped_bit_of_live_data_is_found_and_named, &seed),
         cmocka_unit_test_prestate(beside_a_writer_nothing_is_found_that_is_not_there, &seed),
+        cmocka_unit_test_prestate(what_retention_takes_is_not_missed, &seed),
         cmocka_unit_test_prestate(a_value_that_is_gone_is_missed, &seed),
         cmocka_unit_test_prestate(what_does_not_belong_is_found, &seed),
         cmocka_unit_test(what_cannot_be_read_is_said),
