@@ -218,17 +218,59 @@ static const char *take_free(struct pages *pages, const MDB_val *value, uint64_t
     return NULL;
 }
 
+static void tell_nobody(void *arg, const struct pages_damage *damage)
+{
+    (void)arg;
+    (void)damage;
+}
+
+/* The newest transaction that wrote the free list of the other meta page's tree, which is whole
+ * until the next commit; 0: unknown. */
+static uint64_t newest_of(struct pages *pages, const struct meta *meta)
+{
+    struct pages other = *pages;
+    struct pages_cursor cursor;
+    uint64_t newest = 0;
+
+    other.last_page = meta->last_page;
+    other.free_tree = meta->free_tree;
+    other.tell = tell_nobody;
+    pages_cursor_open(&cursor, &other, PAGES_FREE, "(free pages)", false);
+    while (pages_next(&cursor))
+        newest = u64(cursor.key.mv_data);
+    pages_cursor_close(&cursor);
+    return newest;
+}
+
+/* A number that was changed makes the older of two states the newest. Every transaction but the
+ * first frees pages, those that it replaced, so the free list tells the number, too. */
+static void check_newest(struct pages *pages, uint64_t newest)
+{
+    struct tide_err err;
+    struct meta meta;
+
+    if (pages->txn_id > 1 && newest != pages->txn_id)
+        whole_file(pages, pages->txn_id & 1, "(file)",
+                   "its meta page tells of an older state than its number says");
+    if (read_meta(pages, !(pages->txn_id & 1), &meta, &err) == TIDE_OK &&
+        newest_of(pages, &meta) > meta.txn_id)
+        whole_file(pages, !(pages->txn_id & 1), "(file)",
+                   "its meta page tells of a newer state than its number says");
+}
+
 void pages_account(struct pages *pages, uint64_t *ret_free)
 {
     struct pages_cursor cursor;
     const char *what = NULL;
-    uint64_t lost = 0;
+    uint64_t lost = 0, newest = 0;
     bool sound = true;
 
     *ret_free = 0;
     pages_cursor_open(&cursor, pages, PAGES_FREE, "(free pages)", true);
     while (pages_next(&cursor)) {
-        if (u64(cursor.key.mv_data) > pages->txn_id)
+        newest = u64(cursor.key.mv_data);
+        what = NULL;
+        if (newest > pages->txn_id)
             what = "pages were freed by a transaction to come";
         else
             what = take_free(pages, &cursor.value, ret_free);
@@ -241,6 +283,8 @@ void pages_account(struct pages *pages, uint64_t *ret_free)
         whole_file(pages, pages->free_tree.root, cursor.name, what);
     sound = sound && !cursor.damaged;
     pages_cursor_close(&cursor);
+    if (sound)
+        check_newest(pages, newest);
     for (uint64_t i = 2; sound && pages->seen && i <= pages->last_page; i++)
         if (!(pages->seen[i / 64] >> (i % 64) & 1) && lost++ == 0)
             whole_file(pages, i, "(file)", "it is neither free nor in use, and maybe others");

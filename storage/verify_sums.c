@@ -348,7 +348,8 @@ static bool is_excused(const struct tiers *tiers, uint32_t module, const struct 
         sum->start_s < verify->fold.evicted_upto_s[tiers->fine])
         return true;
     if (!sum->has_parts)
-        return is_before_oldest(verify, module, tiers->fine, sum->start_s);
+        return sum->whole_revision > 0 || /* made, or made anew, when the finer one was gone */
+               is_before_oldest(verify, module, tiers->fine, sum->start_s);
     if (!sum->has_whole)
         return is_before_oldest(verify, module, tiers->coarse, sum->start_s);
     if (has_more(&sum->parts, &sum->whole))

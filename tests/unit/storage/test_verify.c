@@ -262,6 +262,8 @@ static void every_flipped_bit_of_live_data_is_found_and_named(void **state)
     for (int i = 0; i < FLIPS / 2; i++) /* the two meta pages */
         found += flip(&image, dir, path,
                       (size_t)tide_any_between(&seed, 0, 152 * 8 - 1) + (size_t)(i % 2) * 4096 * 8);
+    for (size_t bit = 0; bit < 16; bit++) /* and the numbers of their transactions */
+        assert_true(flip(&image, dir, path, (bit / 8) * 4096 * 8 + 144 * 8 + bit % 8));
     print_message("%u of %d flips hit keys and values; %u findings\n", live, FLIPS, found);
     free(image.bytes);
     free(image.table);
