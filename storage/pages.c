@@ -305,16 +305,16 @@ static void read_tables(struct pages *pages, bool counting)
         int i = 0;
 
         while (i < TABLE_COUNT &&
-               (strlen(schema_table_name(i)) != cursor.key.mv_size ||
-                memcmp(schema_table_name(i), cursor.key.mv_data, cursor.key.mv_size)))
+               (strlen(schema_table_name((enum table)i)) != cursor.key.mv_size ||
+                memcmp(schema_table_name((enum table)i), cursor.key.mv_data, cursor.key.mv_size)))
             i++;
         if (i == TABLE_COUNT)
             whole_file(pages, cursor.level[cursor.depth - 1].number, cursor.name,
                        "it names a table that is none of ours");
         else if (u32(cursor.value.mv_data) != 0 ||
                  u16((const uint8_t *)cursor.value.mv_data + 4) != 0)
-            whole_file(pages, cursor.level[cursor.depth - 1].number, schema_table_name(i),
-                       "the table is of a kind that is not ours");
+            whole_file(pages, cursor.level[cursor.depth - 1].number,
+                       schema_table_name((enum table)i), "the table is of a kind that is not ours");
         else
             pages->table[i] = get_tree(cursor.value.mv_data);
     }
