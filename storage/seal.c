@@ -19,55 +19,13 @@
 #include "tidemark/log.h"
 #include "tidemark/tier.h"
 #include "key.h"
+#include "slices.h"
 
 #define SLICE_VALUES     8192     /* values written by one transaction: about 1 000 dirty pages */
 #define SLICE_DELETES    256      /* pages freed by one transaction */
 #define CHECKPOINT_US    60000000 /* totals go to disk this often ... */
 #define CHECKPOINT_PARTS 4096     /* ... or when the journal has this many values (16 MiB) */
 #define READER_CHECK_US  60000000
-
-/* A transaction that is ended and begun anew every `limit` steps. */
-struct slices {
-    struct tide_store *store;
-    struct txn txn;
-    unsigned steps, limit;
-    enum tide_rc rc;
-};
-
-static void slices_begin(struct slices *slices, struct tide_store *store, unsigned limit)
-{
-    *slices = (struct slices){.store = store, .limit = limit};
-    txn_begin(&slices->txn, store->env, store->dbi, true);
-}
-
-/* commit_seq moves with every transaction, so that a commit in doubt can be told from one that did
- * not happen. */
-static enum tide_rc slices_end(struct slices *slices, const struct store_state *state,
-                               struct tide_err *err)
-{
-    struct tide_store *store = slices->store;
-    struct store_state next = *state;
-
-    if (slices->rc)
-        return slices->rc;
-    next.commit_seq = store->state.commit_seq + 1;
-    schema_put_state(&slices->txn, &next);
-    slices->rc = txn_end(&slices->txn, err);
-    if (slices->rc)
-        return store_failed(store, slices->rc);
-    store->state = next;
-    store_succeeded(store);
-    return TIDE_OK;
-}
-
-static void slices_step(struct slices *slices, struct tide_err *err)
-{
-    if (slices->rc || ++slices->steps < slices->limit)
-        return;
-    slices->steps = 0;
-    if (!slices_end(slices, &slices->store->state, err))
-        txn_begin(&slices->txn, slices->store->env, slices->store->dbi, true);
-}
 
 /* ---- rows ---- */
 
@@ -165,20 +123,6 @@ static enum tide_rc checkpoint(struct tide_store *store, int64_t now_us, struct 
 }
 
 /* ---- seal ---- */
-
-/* A group commit in doubt is settled by the next commit, with its own parcels at hand; nothing else
- * may write before. */
-static enum tide_rc may_write(struct tide_store *store, struct tide_err *err)
-{
-    enum tide_rc rc;
-
-    if (store->attempt.count) {
-        tide_err_set(err, "a failed commit comes first");
-        return TIDE_AGAIN;
-    }
-    rc = store_recover(store, err);
-    return rc ? store_failed(store, rc) : TIDE_OK;
-}
 
 static int64_t due_s(const struct tide_store *store, int64_t now_us)
 {
