@@ -15,6 +15,7 @@
 #include "tidemark/ledger.h"
 #include "tidemark/parcel.h"
 #include "tidemark/record.h"
+#include "tidemark/retention.h"
 
 #define TIDE_STORE_SCHEMA 1
 #define TIDE_FLEET        0u /* module id of the fleet; modules are 1, 2, ... in order of appearance */
@@ -22,10 +23,12 @@
 struct tide_store_cfg {
     char dir[1024];
     uint64_t map_bytes;  /* default 1 TiB */
+    uint64_t max_bytes;  /* the file grows no larger: oldest history goes early; 0: no cap */
     uint32_t interval_s; /* must agree with the store once created */
     uint32_t grace_s;
     int64_t lateness_s;
     int64_t fold_after_s; /* finished intervals move into chunks when they are so old */
+    struct tide_retention_rules retention; /* lent to tide_store_open */
     uint32_t max_modules;
     int64_t dedup_window_s;
     uint64_t dedup_max_chunks;
@@ -75,6 +78,11 @@ enum tide_rc tide_store_seal(struct tide_store *store, int64_t now_us, struct ti
  * each minute. Returns TIDE_AGAIN when there is more to do. */
 enum tide_rc tide_store_upkeep(struct tide_store *store, int64_t now_us, struct tide_err *err);
 
+/* After a failure that left the store TIDE_STORE_FULL: deletes what is past its time, gives up old
+ * history when storage.max_bytes asks for it, and cuts the journal, for some 100 ms at most; then
+ * it is worth trying again. On a full disk the ballast is what it works with. */
+enum tide_rc tide_store_relieve(struct tide_store *store, int64_t now_us, struct tide_err *err);
+
 /* ---- any thread ---- */
 
 enum tide_store_state tide_store_state(const struct tide_store *store);
@@ -83,6 +91,8 @@ struct tide_store_stats {
     uint64_t file_bytes; /* size of the data file */
     uint64_t used_bytes; /* pages in use */
     uint64_t free_pages;
+    uint64_t max_bytes;         /* as configured; 0: no cap */
+    uint64_t ballast_bytes;     /* of disk set aside; 0: given up, or none */
     uint64_t readers;           /* open snapshots */
     int64_t oldest_reader_us;   /* age of the oldest open snapshot, 0 without any */
     uint64_t identities;        /* chunks in the dedup set */

@@ -32,6 +32,9 @@ static struct tide_store_cfg store_cfg(const struct tide_config *config)
     cfg.interval_s = (uint32_t)config->interval_s;
     cfg.grace_s = (uint32_t)config->grace_s;
     cfg.lateness_s = config->lateness_s;
+    cfg.fold_after_s = config->fold_after_s;
+    cfg.max_bytes = (uint64_t)config->max_bytes;
+    cfg.retention = config->retention;
     cfg.max_modules = (uint32_t)config->max_modules;
     cfg.dedup_window_s = config->dedup_window_s;
     cfg.dedup_max_chunks = (uint64_t)config->dedup_max_chunks;

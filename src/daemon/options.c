@@ -23,6 +23,12 @@
 #define FIELD(name) \
     .at = offsetof(struct tide_config, name), .size = sizeof(((struct tide_config *)0)->name)
 
+/* A store has to hold its journal and what it knows of committed chunks, whatever goes early. */
+static bool cap_fits(int64_t bytes)
+{
+    return bytes == 0 || bytes >= 64 * MIB;
+}
+
 const struct tide_option tide_option[] = {
     {.name = "--config",
      .type = TIDE_OPTION_TEXT,
@@ -117,7 +123,53 @@ const struct tide_option tide_option[] = {
      .max = SOME_S,
      .preset = 7 * DAY_S,
      .unit = "s",
-     .help = "longest window= of a question; 0: no limit. Nothing is deleted yet"},
+     .help = "how long intervals are kept; 0: for ever"},
+    {.name = "retention.five_min_s",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(five_min_s),
+     .min = 0,
+     .max = SOME_S,
+     .preset = 90 * DAY_S,
+     .unit = "s",
+     .help = "how long 5 min records are kept; at least as long as intervals"},
+    {.name = "retention.hour_s",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(hour_s),
+     .min = 0,
+     .max = SOME_S,
+     .preset = 3 * 365 * DAY_S,
+     .unit = "s",
+     .help = "how long 1 h records are kept; at least as long as those of 5 min"},
+    {.name = "retention.day_s",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(day_s),
+     .min = 0,
+     .max = SOME_S,
+     .preset = 0,
+     .unit = "s",
+     .help = "how long 1 day records are kept; at least as long as those of 1 h"},
+    {.name = "retention.modules",
+     .type = TIDE_OPTION_KEEPS,
+     .preset_text = "{}",
+     .help = "{glob: {raw_s, five_min_s, hour_s, day_s}}: other keep times for some modules"},
+    {.name = "storage.fold_after_s",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(fold_after_s),
+     .min = 0,
+     .max = 7 * DAY_S,
+     .preset = 3600,
+     .unit = "s",
+     .help = "age at which finished intervals move into chunks"},
+    {.name = "storage.max_bytes",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(max_bytes),
+     .min = 0,
+     .max = 64 * TIB,
+     .preset = 0,
+     .fits = cap_fits,
+     .unit = "bytes",
+     .expected = "0 (no cap) or a whole number from 67108864 (64 MiB) to 70368744177664 (bytes)",
+     .help = "the store grows no larger: oldest intervals go early; 0: no cap"},
     {.name = "storage.map_bytes",
      .type = TIDE_OPTION_WHOLE,
      FIELD(map_bytes),
@@ -350,6 +402,7 @@ void tide_option_defaults(struct tide_config *config)
         case TIDE_OPTION_THRESHOLD:
         case TIDE_OPTION_RULES:
         case TIDE_OPTION_SHARES:
+        case TIDE_OPTION_KEEPS:
             break;
         }
     }
@@ -441,6 +494,7 @@ enum tide_rc tide_option_assign(struct tide_config *config, const struct tide_op
     case TIDE_OPTION_THRESHOLD:
     case TIDE_OPTION_RULES:
     case TIDE_OPTION_SHARES:
+    case TIDE_OPTION_KEEPS:
         break;
     }
     abort(); /* the caller handles the kinds above itself */
@@ -452,6 +506,17 @@ static bool same_shares(const struct tide_sample_rules *a, const struct tide_sam
         return false;
     for (size_t i = 0; i < a->rules; i++)
         if (strcmp(a->rule[i].glob, b->rule[i].glob) != 0 || a->rule[i].share != b->rule[i].share)
+            return false;
+    return true;
+}
+
+static bool same_keeps(const struct tide_retention_rules *a, const struct tide_retention_rules *b)
+{
+    if (a->rules != b->rules)
+        return false;
+    for (size_t i = 0; i < a->rules; i++)
+        if (strcmp(a->rule[i].glob, b->rule[i].glob) != 0 ||
+            memcmp(a->rule[i].keep_s, b->rule[i].keep_s, sizeof(a->rule[i].keep_s)) != 0)
             return false;
     return true;
 }
@@ -470,6 +535,8 @@ bool tide_option_same(const struct tide_option *option, const struct tide_config
         return !strcmp(a_field, b_field);
     case TIDE_OPTION_SHARES:
         return same_shares(&a->sample, &b->sample);
+    case TIDE_OPTION_KEEPS:
+        return same_keeps(&a->retention, &b->retention);
     case TIDE_OPTION_SWITCH:
     case TIDE_OPTION_PAIR:
     case TIDE_OPTION_THRESHOLD:

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include "tidemark/err.h"
 #include "tidemark/health.h"
+#include "tidemark/retention.h"
 #include "tidemark/sample.h"
 
 /* What the daemon runs on: every field is one row of the table. */
@@ -19,8 +20,8 @@ struct tide_config {
     char forward[256], http[256]; /* numeric "127.0.0.1:24224" or "[::1]:0" */
 
     int64_t interval_s, window_s, grace_s, lateness_s, future_s, max_modules;
-    int64_t raw_s;
-    int64_t map_bytes;
+    int64_t raw_s, five_min_s, hour_s, day_s;
+    int64_t fold_after_s, max_bytes, map_bytes;
     int64_t ingest_threads, max_frame_bytes, max_unpacked_bytes, gather_max_ms;
     int64_t http_threads;
     int64_t dedup_window_s, dedup_max_chunks, dedup_max_event_ids;
@@ -28,8 +29,9 @@ struct tide_config {
     bool allow_open;
     int64_t log_level; /* enum tide_level */
     bool log_requests;
-    struct tide_health_rules health; /* owns rule */
-    struct tide_sample_rules sample; /* likewise */
+    struct tide_health_rules health;       /* owns rule */
+    struct tide_sample_rules sample;       /* likewise */
+    struct tide_retention_rules retention; /* likewise; its defaults are the keys above */
 };
 
 enum tide_option_type {
@@ -41,7 +43,8 @@ enum tide_option_type {
     TIDE_OPTION_WORD,      /* one of words -> int64_t, its index */
     TIDE_OPTION_THRESHOLD, /* stands for one key per signal and bound */
     TIDE_OPTION_RULES,     /* health.modules */
-    TIDE_OPTION_SHARES     /* sampling.modules */
+    TIDE_OPTION_SHARES,    /* sampling.modules */
+    TIDE_OPTION_KEEPS      /* retention.modules */
 };
 
 struct tide_option {
