@@ -12,6 +12,7 @@
 #include "journal.h"
 #include "modules.h"
 #include "producer.h"
+#include "quota.h"
 #include "txn.h"
 
 /* Fixed when the store is created. */
@@ -77,6 +78,13 @@ struct tide_store {
     int64_t checkpoint_s;    /* ... for intervals before this; when it was taken: */
     int64_t checkpoint_us;
     int64_t reader_check_us;
+    struct expiry *expiry;
+    bool relieving; /* making room: that this works does not mean that there is any */
+    char ballast_path[1200];
+    uint64_t ballast_wanted; /* its size */
+    int64_t ballast_us;      /* when it was looked at last */
+    bool ballast_missed;     /* given up, and not whole again since; said so */
+    struct quota quota;
     bool expiring;           /* identities may be out of their window ... */
     bool identities_expired; /* ... and some that left memory may still be on disk */
     bool event_ids_expired;
@@ -93,6 +101,7 @@ struct tide_store {
     struct head *head;
     struct modules *modules;
     _Atomic enum tide_store_state condition;
+    atomic_uint_least64_t ballast_bytes; /* held */
     atomic_uint_least64_t identity_count;
     atomic_uint_least32_t identity_oldest_s;
     atomic_bool identity_by_count;
@@ -148,6 +157,10 @@ void store_show_known(struct tide_store *store);
  * thread. */
 int64_t keep_from_s(const struct tide_store *store, const struct fold_state *fold, uint32_t module,
                     enum tide_tier tier, int64_t now_us);
+/* The same for all modules of a retention rule, and which rule is a module's. */
+int64_t keep_rule_from_s(const struct tide_store *store, const struct fold_state *fold, size_t rule,
+                         enum tide_tier tier, int64_t now_us);
+size_t keep_rule(const struct tide_store *store, uint32_t module);
 
 /* marks */
 void marks_push(struct journal_marks *marks, struct journal_mark mark);
@@ -166,6 +179,7 @@ enum tide_rc store_recover(struct tide_store *store, struct tide_err *err);
 
 /* Turns a failed transaction into the store's condition (a full disk hides behind EIO). Returns the
  * rc to hand up. */
+bool store_disk_is_full(const struct tide_store *store);
 enum tide_rc store_failed(struct tide_store *store, enum tide_rc rc);
 void store_succeeded(struct tide_store *store);
 

@@ -529,7 +529,7 @@ enum tide_rc tide_snapshot_sweep(struct tide_snapshot *snapshot, int64_t from_s,
 /* ---- figures ---- */
 
 /* Free pages: the free list's values begin with their number of pages. */
-static uint64_t free_pages(struct tide_store *store)
+uint64_t free_pages(struct tide_store *store)
 {
     uint64_t pages = 0;
     MDB_cursor *cursor;

@@ -21,6 +21,8 @@
 
 #include "tidemark/clock.h"
 #include "tidemark/log.h"
+#include "expire.h"
+#include "ballast.h"
 #include "key.h"
 #include "reader.h"
 
@@ -43,6 +45,7 @@ void tide_store_cfg_default(struct tide_store_cfg *cfg)
                                    .dedup_window_s = 73 * 3600,
                                    .dedup_max_chunks = 4000000,
                                    .dedup_max_event_ids = 1000000};
+    tide_retention_default(cfg->retention.keep_s);
 }
 
 /* ---- marks ---- */
@@ -128,7 +131,7 @@ static enum tide_rc open_env(struct tide_store *store, struct tide_err *err)
     int code = mdb_env_create(&store->env);
 
     if (!code)
-        code = mdb_env_set_mapsize(store->env, store->cfg.map_bytes);
+        code = mdb_env_set_mapsize(store->env, quota_map_bytes(store));
     if (!code)
         code = mdb_env_set_maxdbs(store->env, TABLE_COUNT);
     if (!code)
@@ -180,22 +183,29 @@ enum tide_rc tide_store_open(const struct tide_store_cfg *cfg, struct tide_store
                              struct tide_err *err)
 {
     struct tide_store *store = calloc(1, sizeof(*store));
+    struct tide_retention_rules copy;
     enum tide_rc rc;
 
     if (!store) {
         tide_err_set(err, "out of memory");
         return TIDE_NO_MEMORY;
     }
+    if ((rc = tide_retention_copy(&cfg->retention, &copy, err))) {
+        free(store);
+        return rc;
+    }
     store->cfg = *cfg;
+    store->cfg.retention = copy;
     store->lock_fd = -1;
     snprintf(store->data_path, sizeof(store->data_path), "%s/tidemark.mdb", cfg->dir);
     pthread_mutex_init(&store->readers_lock, NULL);
     store->head = head_new();
-    store->modules = modules_new();
+    store->modules = modules_new(&store->cfg.retention);
     store->identities = identity_new(cfg->dedup_max_chunks);
     store->event_ids = identity_new(cfg->dedup_max_event_ids);
     store->producers =
         producers_new(PRODUCERS_MAX, cfg->dedup_max_chunks, refresh_s(cfg->dedup_window_s));
+    store->expiry = expiry_new(store);
     group_init(&store->group);
     tide_record_init(&store->scratch);
     if ((rc = make_dir(cfg->dir, err)) || (rc = lock_dir(store, err)) ||
@@ -206,6 +216,8 @@ enum tide_rc tide_store_open(const struct tide_store_cfg *cfg, struct tide_store
         tide_store_close(store);
         return rc;
     }
+    quota_open(store);
+    ballast_open(store);
     store->checkpoint_us = tide_clock_wall_us();
     atomic_store(&store->identity_oldest_s, identity_oldest_s(store->identities));
     *ret = store;
@@ -224,6 +236,8 @@ void tide_store_close(struct tide_store *store)
     identity_free(store->identities);
     identity_free(store->event_ids);
     producers_free(store->producers);
+    expiry_free(store->expiry);
+    tide_retention_fini(&store->cfg.retention);
     group_fini(&store->group);
     tide_record_fini(&store->scratch);
     blob_fini(&store->blob);
@@ -247,7 +261,7 @@ uint64_t tide_store_identity_seed(const struct tide_store *store)
 
 /* ---- condition ---- */
 
-static bool disk_is_full(const struct tide_store *store)
+bool store_disk_is_full(const struct tide_store *store)
 {
     struct statvfs fs;
 
@@ -260,7 +274,7 @@ enum tide_rc store_failed(struct tide_store *store, enum tide_rc rc)
     enum tide_store_state condition = TIDE_STORE_FULL, before;
 
     store->unsure = true;
-    if (rc == TIDE_IO && disk_is_full(store))
+    if (rc == TIDE_IO && store_disk_is_full(store))
         rc = TIDE_DISK_FULL;
     if (rc == TIDE_IN_DOUBT)
         condition = TIDE_STORE_IN_DOUBT;
@@ -275,8 +289,11 @@ enum tide_rc store_failed(struct tide_store *store, enum tide_rc rc)
 
 void store_succeeded(struct tide_store *store)
 {
-    enum tide_store_state before = atomic_exchange(&store->condition, TIDE_STORE_OK);
+    enum tide_store_state before;
 
+    if (store->relieving)
+        return;
+    before = atomic_exchange(&store->condition, TIDE_STORE_OK);
     if (before != TIDE_STORE_OK)
         tide_log(TIDE_INFO, "storage", "store is ok again, was %s", tide_store_state_name(before));
 }
@@ -358,6 +375,8 @@ void tide_store_stats(struct tide_store *store, struct tide_store_stats *ret)
     pthread_mutex_unlock(&store->readers_lock);
     if (stat(store->data_path, &file) == 0)
         ret->file_bytes = (uint64_t)file.st_size;
+    ret->max_bytes = store->cfg.max_bytes;
+    ret->ballast_bytes = atomic_load(&store->ballast_bytes);
     ret->identities = atomic_load(&store->identity_count);
     ret->oldest_identity_us = (int64_t)atomic_load(&store->identity_oldest_s) * 1000000;
     ret->event_ids = atomic_load(&store->event_id_count);

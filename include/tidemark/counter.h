@@ -38,6 +38,10 @@
     X(COMMIT_FAILURES, "tidemark_commit_failures_total", "counter",                                \
       "Group commits that failed and were retried")                                                \
     X(SEALS, "tidemark_seals_total", "counter", "Intervals sealed to rows")                        \
+    X(EXPIRED_CHUNKS, "tidemark_expired_chunks_total", "counter",                                  \
+      "Chunks of history deleted because their keep time was over")                                \
+    X(EVICTED_CHUNKS, "tidemark_evicted_chunks_total", "counter",                                  \
+      "Chunks of history deleted early to stay below storage.max_bytes")                           \
     X(DAMAGED_VALUES, "tidemark_damaged_values_total", "counter",                                  \
       "Stored values that failed their checksum and were skipped")
 

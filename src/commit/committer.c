@@ -8,8 +8,9 @@
  *
  * A turn: take every waiting parcel, commit them (as many as one transaction takes), send them
  * home; seal what is due; a slice of upkeep. A failed commit keeps its group and is tried again
- * with growing pauses; meanwhile `stalled` tells the shards to stop reading, so what cannot be
- * written is not read either. Nobody is acked for a group that is not on disk.
+ * with growing pauses, and after whatever the store can do about a lack of space; meanwhile
+ * `stalled` tells the shards to stop reading, so what cannot be written is not read either. Nobody
+ * is acked for a group that is not on disk.
  */
 #include "tidemark/commit.h"
 
@@ -155,6 +156,19 @@ static bool do_chores(struct tide_commit *commit)
     return true;
 }
 
+/* When there is no space, the store makes some, if it can; the next attempt will show. */
+static void relieve(struct tide_commit *commit)
+{
+    struct tide_err err = {""};
+    enum tide_rc rc;
+
+    if (tide_store_state(commit->store) != TIDE_STORE_FULL)
+        return;
+    rc = tide_store_relieve(commit->store, tide_clock_wall_us(), &err);
+    if (rc != TIDE_OK && rc != TIDE_AGAIN)
+        report("making room", &err);
+}
+
 /* ---- the thread ---- */
 
 static int wait_ms(const struct tide_commit *commit)
@@ -228,6 +242,7 @@ static void *run(void *arg)
             drop_all(commit);
             return NULL;
         }
+        relieve(commit);
         pause_before_retry(commit);
     }
 }
