@@ -71,7 +71,9 @@ struct bit_reader {
     size_t bit; /* next one; may run past the end, see bits_overrun */
 };
 
-/* The next 57 bits or more, zeros behind the end. */
+#define BITS_PEEK 57
+
+/* The next BITS_PEEK bits or more, zeros behind the end. */
 static inline uint64_t bits_peek(const struct bit_reader *from)
 {
     size_t byte = from->bit >> 3;

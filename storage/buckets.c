@@ -31,13 +31,14 @@ static size_t rice_bits(uint64_t v, unsigned k)
     return ones < RICE_ONES_MAX ? (size_t)ones + 1 + k : RICE_ESCAPE_BITS;
 }
 
-static void rice_put(struct bit_writer *to, uint64_t v, unsigned k)
+static inline void rice_put(struct bit_writer *to, uint64_t v, unsigned k)
 {
     uint64_t ones = v >> k;
 
-    if (ones < RICE_ONES_MAX) {
-        bits_put_short(to, bits_mask((unsigned)ones), (unsigned)ones + 1);
-        bits_put_short(to, v & bits_mask(k), k);
+    if (__builtin_expect(ones < RICE_ONES_MAX, 1)) {
+        uint64_t low = v & bits_mask(k);
+
+        bits_put_short(to, bits_mask((unsigned)ones) | low << (ones + 1), (unsigned)ones + 1 + k);
     } else {
         bits_put_short(to, bits_mask(RICE_ONES_MAX), RICE_ONES_MAX);
         bits_put(to, v, 64);
@@ -55,6 +56,28 @@ static inline uint64_t rice_get(struct bit_reader *from, unsigned k)
     }
     from->bit += ones + 1 + k;
     return (uint64_t)ones << k | (window >> (ones + 1) & bits_mask(k));
+}
+
+/* Two codes, with one look at the bits when both are short: reading is a chain of looks. */
+static inline void rice_get_two(struct bit_reader *from, unsigned k, unsigned then_k,
+                                uint64_t *ret_v, uint64_t *ret_then)
+{
+    uint64_t window = bits_peek(from), rest;
+    unsigned ones = (unsigned)__builtin_ctzll(~window | UINT64_C(1) << RICE_ONES_MAX);
+    unsigned bits = ones + 1 + k, then_ones;
+
+    rest = window >> bits; /* at most 24 + 1 + 30 */
+    then_ones = (unsigned)__builtin_ctzll(~rest | UINT64_C(1) << RICE_ONES_MAX);
+    if (__builtin_expect(ones == RICE_ONES_MAX || then_ones == RICE_ONES_MAX ||
+                             bits + then_ones + 1 + then_k > BITS_PEEK,
+                         0)) {
+        *ret_v = rice_get(from, k);
+        *ret_then = rice_get(from, then_k);
+        return;
+    }
+    from->bit += bits + then_ones + 1 + then_k;
+    *ret_v = (uint64_t)ones << k | (window >> (ones + 1) & bits_mask(k));
+    *ret_then = (uint64_t)then_ones << then_k | (rest >> (then_ones + 1) & bits_mask(then_k));
 }
 
 /* Elias' gamma code of v + 1, v < 2^24. */
@@ -88,97 +111,6 @@ static unsigned gap_parameter(size_t m, size_t present)
 
 /* ---- encoding ---- */
 
-/* How one bucket is best written. */
-struct plan {
-    unsigned mode;
-    unsigned k;     /* sparse: of the counts */
-    size_t present; /* records that have it */
-    size_t bits;    /* without the mode */
-};
-
-/* The cheapest Rice parameter for n values of this sum: one of three around the logarithm of the
- * mean. */
-static unsigned choose_rice(const uint64_t *value, size_t n, uint64_t sum, size_t *ret_bits)
-{
-    unsigned middle = bits_of(sum / n), best = 0;
-
-    *ret_bits = SIZE_MAX;
-    for (unsigned k = middle < 2 ? 0 : middle - 2; k <= middle && k <= DENSE_MAX; k++) {
-        size_t bits = 0;
-
-        for (size_t i = 0; i < n; i++)
-            bits += rice_bits(value[i], k);
-        if (bits < *ret_bits) {
-            *ret_bits = bits;
-            best = k;
-        }
-    }
-    if (*ret_bits == SIZE_MAX) {
-        best = DENSE_MAX;
-        *ret_bits = n * (size_t)RICE_ESCAPE_BITS;
-    }
-    return best;
-}
-
-static struct plan plan_bucket(const uint64_t *count, size_t m, uint64_t *scratch)
-{
-    struct plan plan = {.mode = MODE_SPARSE};
-    size_t gap_bits = 0, count_bits = 0, dense_bits, next = 0, n = 0;
-    uint64_t sum = 0;
-    unsigned k;
-
-    for (size_t t = 0; t < m; t++) {
-        sum = tide_add_sat(sum, count[t]);
-        if (count[t])
-            scratch[n++] = count[t] - 1;
-    }
-    plan.present = n;
-    plan.bits = gamma_bits(n);
-    if (n == 0)
-        return plan;
-    k = gap_parameter(m, n);
-    for (size_t t = 0; t < m; t++)
-        if (count[t]) {
-            gap_bits += rice_bits(t - next, k);
-            next = t + 1;
-        }
-    plan.k = choose_rice(scratch, n, sum - n, &count_bits);
-    plan.bits += gamma_bits(plan.k) + gap_bits + count_bits;
-    k = choose_rice(count, m, sum, &dense_bits);
-    if (dense_bits < plan.bits) {
-        plan.mode = k;
-        plan.bits = dense_bits;
-    }
-    return plan;
-}
-
-static void put_bucket(struct bit_writer *to, const uint64_t *count, size_t m,
-                       const struct plan *plan, unsigned mode_before)
-{
-    size_t next = 0;
-    unsigned k;
-
-    bits_put_short(to, plan->mode == mode_before, 1);
-    if (plan->mode != mode_before)
-        bits_put_short(to, plan->mode, MODE_BITS);
-    if (plan->mode != MODE_SPARSE) {
-        for (size_t t = 0; t < m; t++)
-            rice_put(to, count[t], plan->mode);
-        return;
-    }
-    gamma_put(to, plan->present);
-    if (plan->present == 0)
-        return;
-    gamma_put(to, plan->k);
-    k = gap_parameter(m, plan->present);
-    for (size_t t = 0; t < m; t++)
-        if (count[t]) {
-            rice_put(to, t - next, k);
-            rice_put(to, count[t] - 1, plan->k);
-            next = t + 1;
-        }
-}
-
 static void *must(void *memory)
 {
     if (!memory) {
@@ -188,75 +120,217 @@ static void *must(void *memory)
     return memory;
 }
 
-/* Whether the sums of the counts are exactly samples[]: nothing stopped at the top. */
-static bool sums_exact(const struct tide_hist *const *hist, const uint64_t *samples, size_t m)
+/* A count that is not zero. */
+struct cell {
+    uint64_t count;
+    uint32_t record, bucket;
+};
+
+/* All of them, by record within each bucket. Most buckets of a span are in few records, so nothing
+ * here is done for every bucket of every record. */
+struct cells {
+    struct cell *by_record, *cell;
+    uint32_t first[TIDE_HIST_BUCKETS + 1]; /* those of bucket b: cell[first[b], first[b + 1]) */
+    unsigned low, high;                    /* buckets that occur: [low, high) */
+    bool exact;                            /* no sum of a record stopped at the top */
+};
+
+static void collect(struct cells *cells, const struct tide_hist *const *hist,
+                    const uint64_t *samples, size_t m)
 {
-    bool exact = true;
+    size_t most = 0, n = 0;
 
-    for (size_t t = 0; t < m; t++) {
+    for (size_t t = 0; t < m; t++)
+        most += hist[t]->len;
+    cells->by_record = must(malloc((2 * most + 1) * sizeof(*cells->cell)));
+    cells->cell = cells->by_record + most;
+    cells->exact = true;
+    memset(cells->first, 0, sizeof(cells->first));
+    for (uint32_t t = 0; t < m; t++) {
         uint64_t sum = 0;
+        bool exact = true;
 
-        for (unsigned i = 0; i < hist[t]->len; i++)
-            exact &= !__builtin_add_overflow(sum, hist[t]->count[i], &sum);
-        assert(tide_hist_total(hist[t]) == samples[t] && sum != 0);
+        for (unsigned i = 0; i < hist[t]->len; i++) {
+            uint32_t bucket = hist[t]->first + i;
+            uint64_t count = hist[t]->count[i];
+
+            if (count == 0)
+                continue;
+            exact &= !__builtin_add_overflow(sum, count, &sum);
+            cells->by_record[n++] = (struct cell){count, t, bucket};
+            cells->first[bucket + 1]++;
+        }
+        assert((exact ? sum : UINT64_MAX) == samples[t] && samples[t] != 0);
+        cells->exact &= exact;
     }
-    return exact;
+    for (cells->low = 0; cells->first[cells->low + 1] == 0;)
+        cells->low++;
+    for (cells->high = TIDE_HIST_BUCKETS; cells->first[cells->high] == 0;)
+        cells->high--;
+    for (unsigned b = 0; b < TIDE_HIST_BUCKETS; b++)
+        cells->first[b + 1] += cells->first[b];
+    for (size_t i = 0; i < n; i++)
+        cells->cell[cells->first[cells->by_record[i].bucket]++] = cells->by_record[i];
+    /* Every start has moved to its end, which is the next one's start. */
+    memmove(cells->first + 1, cells->first, TIDE_HIST_BUCKETS * sizeof(cells->first[0]));
+    cells->first[0] = 0;
+}
+
+/* How one bucket is best written. */
+struct plan {
+    unsigned mode;
+    unsigned k;  /* sparse: of the counts */
+    size_t bits; /* without the mode */
+};
+
+/* What the counts, each less `less`, take with parameter k; max is the largest of them. */
+static size_t rice_bits_of_all(const struct cell *cell, size_t n, uint64_t less, uint64_t max,
+                               unsigned k)
+{
+    size_t bits = 0;
+
+    if (__builtin_expect(max >> k < RICE_ONES_MAX, 1)) { /* none escapes */
+        for (size_t i = 0; i < n; i++)
+            bits += (cell[i].count - less) >> k;
+        return bits + n * (1 + k);
+    }
+    for (size_t i = 0; i < n; i++)
+        bits += rice_bits(cell[i].count - less, k);
+    return bits;
+}
+
+/* The cheapest Rice parameter for the counts, each less `less`, and some zeros: one of three around
+ * the logarithm of the mean. */
+static unsigned choose_rice(const struct cell *cell, size_t n, size_t zeros, uint64_t less,
+                            uint64_t sum, uint64_t max, size_t *ret_bits)
+{
+    unsigned middle = bits_of(sum / (n + zeros)), best = 0;
+
+    *ret_bits = SIZE_MAX;
+    for (unsigned k = middle < 2 ? 0 : middle - 2; k <= middle && k <= DENSE_MAX; k++) {
+        size_t bits = rice_bits_of_all(cell, n, less, max, k) + zeros * (1 + k);
+
+        if (bits < *ret_bits) {
+            *ret_bits = bits;
+            best = k;
+        }
+    }
+    if (*ret_bits == SIZE_MAX) {
+        best = DENSE_MAX;
+        *ret_bits = (n + zeros) * (size_t)RICE_ESCAPE_BITS;
+    }
+    return best;
+}
+
+/* The n counts of one bucket in m records. */
+static struct plan plan_bucket(const struct cell *cell, size_t n, size_t m)
+{
+    struct plan plan = {.mode = MODE_SPARSE};
+    size_t gap_bits = 0, count_bits = 0, dense_bits, next = 0;
+    uint64_t sum = 0, max = 0;
+    unsigned k, dense_k;
+
+    plan.bits = gamma_bits(n);
+    if (n == 0)
+        return plan;
+    for (size_t i = 0; i < n; i++) {
+        sum = tide_add_sat(sum, cell[i].count);
+        max = cell[i].count > max ? cell[i].count : max;
+    }
+    dense_k = choose_rice(cell, n, m - n, 0, sum, max, &dense_bits);
+    k = gap_parameter(m, n);
+    /* Every gap and every count takes its parameter and a bit: that may already be too much. */
+    if (dense_bits < plan.bits + 1 + n * (k + 2)) {
+        plan.mode = dense_k;
+        plan.bits = dense_bits;
+        return plan;
+    }
+    for (size_t i = 0; i < n; i++) {
+        gap_bits += rice_bits(cell[i].record - next, k);
+        next = cell[i].record + 1;
+    }
+    plan.k = choose_rice(cell, n, 0, 1, sum - n, max - 1, &count_bits);
+    plan.bits += gamma_bits(plan.k) + gap_bits + count_bits;
+    if (dense_bits < plan.bits) {
+        plan.mode = dense_k;
+        plan.bits = dense_bits;
+    }
+    return plan;
+}
+
+static void put_zeros(struct bit_writer *to, size_t bits)
+{
+    for (; bits > 56; bits -= 56)
+        bits_put_short(to, 0, 56);
+    bits_put_short(to, 0, (unsigned)bits);
+}
+
+static void put_bucket(struct bit_writer *to, const struct cell *cell, size_t n, size_t m,
+                       const struct plan *plan, unsigned mode_before)
+{
+    size_t next = 0;
+    unsigned k;
+
+    bits_put_short(to, plan->mode == mode_before, 1);
+    if (plan->mode != mode_before)
+        bits_put_short(to, plan->mode, MODE_BITS);
+    if (plan->mode != MODE_SPARSE) {
+        for (size_t i = 0; i < n; i++) {
+            put_zeros(to, (cell[i].record - next) * (1 + plan->mode));
+            rice_put(to, cell[i].count, plan->mode);
+            next = cell[i].record + 1;
+        }
+        put_zeros(to, (m - next) * (1 + plan->mode));
+        return;
+    }
+    gamma_put(to, n);
+    if (n == 0)
+        return;
+    gamma_put(to, plan->k);
+    k = gap_parameter(m, n);
+    for (size_t i = 0; i < n; i++) {
+        rice_put(to, cell[i].record - next, k);
+        rice_put(to, cell[i].count - 1, plan->k);
+        next = cell[i].record + 1;
+    }
 }
 
 void buckets_encode(struct blob *to, const struct tide_hist *const *hist, const uint64_t *samples,
                     size_t m)
 {
-    unsigned low = TIDE_HIST_BUCKETS, high = 0, span, mode = MODE_SPARSE, left_out = 0;
+    struct plan plan[TIDE_HIST_BUCKETS];
+    unsigned mode = MODE_SPARSE, left_out = 0;
     size_t bits = 0, most = 0;
-    uint64_t *count, *scratch;
     struct bit_writer writer = {0};
-    struct plan *plan;
+    struct cells cells;
     uint8_t *at;
 
     assert(m > 0);
-    for (size_t t = 0; t < m; t++) {
-        unsigned first = 0, last = hist[t]->len;
-
-        while (first < last && hist[t]->count[first] == 0)
-            first++;
-        while (last > first && hist[t]->count[last - 1] == 0)
-            last--;
-        assert(first < last);
-        low = hist[t]->first + first < low ? hist[t]->first + first : low;
-        high = hist[t]->first + last > high ? hist[t]->first + last : high;
-    }
-    span = high - low;
-    count = must(calloc(((size_t)span + 1) * m, sizeof(*count)));
-    scratch = count + span * m;
-    plan = must(malloc(span * sizeof(*plan)));
-    for (size_t t = 0; t < m; t++)
-        for (unsigned i = 0; i < hist[t]->len; i++)
-            if (hist[t]->count[i])
-                count[(hist[t]->first + i - low) * m + t] = hist[t]->count[i];
-    for (unsigned b = 0; b < span; b++) {
-        plan[b] = plan_bucket(count + b * m, m, scratch);
+    collect(&cells, hist, samples, m);
+    for (unsigned b = cells.low; b < cells.high; b++) {
+        plan[b] = plan_bucket(cells.cell + cells.first[b], cells.first[b + 1] - cells.first[b], m);
         bits += 1 + MODE_BITS + plan[b].bits;
         if (plan[b].bits > most) {
             most = plan[b].bits;
-            left_out = b + 1;
+            left_out = b - cells.low + 1;
         }
     }
-    if (!sums_exact(hist, samples, m))
+    if (!cells.exact)
         left_out = 0;
 
     blob_reserve(to, 3 * TIDE_VARINT_MAX + bits / 8 + 1 + BITS_SLACK);
-    at = tide_put_varint(to->start + to->len, low);
-    at = tide_put_varint(at, span);
+    at = tide_put_varint(to->start + to->len, cells.low);
+    at = tide_put_varint(at, cells.high - cells.low);
     writer.at = tide_put_varint(at, left_out);
-    for (unsigned b = 0; b < span; b++) {
-        if (b + 1 == left_out)
+    for (unsigned b = cells.low; b < cells.high; b++) {
+        if (b - cells.low + 1 == left_out)
             continue;
-        put_bucket(&writer, count + b * m, m, &plan[b], mode);
+        put_bucket(&writer, cells.cell + cells.first[b], cells.first[b + 1] - cells.first[b], m,
+                   &plan[b], mode);
         mode = plan[b].mode;
     }
     to->len = (size_t)(bits_end(&writer) - to->start);
-    free(plan);
-    free(count);
+    free(cells.by_record);
 }
 
 /* ---- decoding ---- */
@@ -301,23 +375,70 @@ static void reserve_found(struct buckets *into)
     into->found = must(realloc(into->found, into->found_capacity * sizeof(*into->found)));
 }
 
+/* Parameter 0, the most frequent one: every count is as many ones and a zero, so all records
+ * without any up to the next one that has some are one run of zeros. */
+static bool get_unary(struct buckets *into, struct bit_reader *from, uint32_t bucket)
+{
+    enum { ZEROS_MAX = 30 }; /* with the ones and their zero well inside one peek */
+    struct bit_reader reader = *from;
+    struct found *found = into->found + into->founds;
+    size_t m = into->m;
+    bool good = true;
+
+    for (size_t t = 0; t < m;) {
+        uint64_t window = bits_peek(&reader), count;
+        unsigned none = (unsigned)__builtin_ctzll(window | UINT64_C(1) << ZEROS_MAX), ones;
+
+        if (none >= m - t) {
+            reader.bit += m - t;
+            break;
+        }
+        t += none;
+        ones = (unsigned)__builtin_ctzll(~(window >> none) | UINT64_C(1) << RICE_ONES_MAX);
+        count = ones;
+        if (__builtin_expect(ones == RICE_ONES_MAX, 0)) {
+            reader.bit += none + RICE_ONES_MAX;
+            count = bits_get(&reader, 64);
+        } else {
+            reader.bit += none + ones + 1;
+        }
+        good &= count <= into->rest[t];
+        into->rest[t] -= count;
+        into->first[t + 1] += count != 0;
+        *found = (struct found){bucket, (uint32_t)t, count};
+        found += count != 0;
+        t++;
+    }
+    into->founds = (size_t)(found - into->found);
+    *from = reader;
+    return good || !into->exact;
+}
+
 static bool get_dense(struct buckets *into, struct bit_reader *from, uint32_t bucket, unsigned k)
 {
     struct bit_reader reader = *from; /* in registers */
     struct found *found = into->found + into->founds;
-    uint64_t *rest = into->rest;
+    uint64_t *rest = into->rest, count[2];
     uint32_t *entries = into->first + 1;
     size_t m = into->m;
     bool good = true;
 
-    for (uint32_t t = 0; t < m; t++) {
-        uint64_t count = rice_get(&reader, k);
+    if (k == 0)
+        return get_unary(into, from, bucket);
+    for (uint32_t t = 0; t < m;) {
+        unsigned some = m - t < 2 ? 1 : 2;
 
-        good &= count <= rest[t];
-        rest[t] -= count;
-        *found = (struct found){bucket, t, count};
-        found += count != 0;
-        entries[t] += count != 0;
+        if (some == 2)
+            rice_get_two(&reader, k, k, &count[0], &count[1]);
+        else
+            count[0] = rice_get(&reader, k);
+        for (unsigned i = 0; i < some; i++, t++) {
+            good &= count[i] <= rest[t];
+            rest[t] -= count[i];
+            *found = (struct found){bucket, t, count[i]};
+            found += count[i] != 0;
+            entries[t] += count[i] != 0;
+        }
     }
     into->founds = (size_t)(found - into->found);
     *from = reader;
@@ -326,27 +447,35 @@ static bool get_dense(struct buckets *into, struct bit_reader *from, uint32_t bu
 
 static bool get_sparse(struct buckets *into, struct bit_reader *from, uint32_t bucket)
 {
-    size_t present = gamma_get(from), t = 0;
+    size_t present = gamma_get(from), m = into->m, t = 0;
+    struct found *found = into->found + into->founds;
+    uint64_t *rest = into->rest;
+    struct bit_reader reader;
+    bool exact = into->exact;
     unsigned k, gap_k;
 
     if (present == 0)
         return true;
     k = (unsigned)gamma_get(from);
-    if (present > into->m || k > DENSE_MAX)
+    if (present > m || k > DENSE_MAX)
         return false;
-    gap_k = gap_parameter(into->m, present);
+    gap_k = gap_parameter(m, present);
+    reader = *from;
     for (size_t i = 0; i < present; i++, t++) {
-        uint64_t gap = rice_get(from, gap_k), less = rice_get(from, k);
+        uint64_t gap, less;
 
-        if (t >= into->m || gap >= into->m - t || less == UINT64_MAX)
+        rice_get_two(&reader, gap_k, k, &gap, &less);
+        if (t >= m || gap >= m - t || less == UINT64_MAX)
             return false;
         t += gap;
-        if (into->exact && less >= into->rest[t])
+        if (exact && less >= rest[t])
             return false;
-        into->rest[t] -= less + 1;
-        into->found[into->founds++] = (struct found){bucket, (uint32_t)t, less + 1};
+        rest[t] -= less + 1;
+        *found++ = (struct found){bucket, (uint32_t)t, less + 1};
         into->first[t + 1]++;
     }
+    into->founds += present;
+    *from = reader;
     return true;
 }
 

@@ -4,8 +4,8 @@
  * the maximum above the minimum, the sum beyond what the chunk's mean predicts. For most modules
  * most of them are all zeros, and a column of zeros takes no byte.
  *
- * How many records fill a page is found by trying: a size and a count give a density, which gives
- * the next guess; three or four tries are usual.
+ * How many records fill a page is found by trying: two sizes and their counts give a line, which
+ * gives the next guess; three tries are usual.
  */
 #include "chunk.h"
 
@@ -354,6 +354,26 @@ static void put_instances(struct press *press)
     free(found);
 }
 
+static void put_customs(struct press *press)
+{
+    const struct tide_customs *of[CHUNK_RECORDS_MAX];
+    uint64_t events[CHUNK_RECORDS_MAX];
+    int64_t newest_us[CHUNK_RECORDS_MAX];
+    bool some = false;
+
+    for (size_t i = 0; i < press->n; i++) {
+        of[i] = &press->entry[i].record->customs;
+        events[i] = tally_of(press, i)->kind[TIDE_EVENT_METRIC];
+        newest_us[i] = tally_of(press, i)->last_us;
+        some |= of[i]->count != 0;
+    }
+    if (!some)
+        return;
+    press->columns |= UINT64_C(1) << CHUNK_CUSTOMS;
+    customs_encode(&press->fields, of, press->n,
+                   &(struct customs_base){.events = events, .newest_us = newest_us});
+}
+
 /* ---- the whole ---- */
 
 static void put_hists(struct blob *out, const struct press *press)
@@ -386,6 +406,7 @@ static void encode(struct press *press, size_t n, struct blob *out)
     put_times(press);
     put_durations(press);
     put_instances(press);
+    put_customs(press);
 
     out->len = 0;
     blob_reserve(out, 2 + 7 * TIDE_VARINT_MAX + press->fields.len);
@@ -409,17 +430,38 @@ static void check_entries(const struct chunk_entry *entry, size_t count, uint32_
     for (size_t i = 0; i < count; i++) {
         assert(entry[i].start_s >= 0 && entry[i].start_s <= INT64_MAX / 2000000);
         assert(entry[i].start_s % width_s == 0);
-        assert(entry[i].record->customs.count == 0);
         assert(i == 0 || entry[i].start_s > entry[i - 1].start_s);
     }
 }
 
-/* The next number of entries to try, in (fits, too_many): by the density of the last one. */
-static size_t next_guess(size_t n, size_t len, size_t max_bytes, size_t fits, size_t too_many)
-{
-    size_t guess = n * (max_bytes - max_bytes / 256) / len;
+/* What n entries took. */
+struct trial {
+    size_t n, len;
+};
 
-    return guess <= fits ? fits + 1 : guess >= too_many ? too_many - 1 : guess;
+/* The next number of entries to try, in (fits, too_many): on the line through the last two. */
+static size_t next_guess(const struct trial *before, const struct trial *last, size_t max_bytes,
+                         size_t fits, size_t too_many)
+{
+    int64_t entries = (int64_t)last->n - (int64_t)before->n;
+    int64_t bytes = (int64_t)last->len - (int64_t)before->len;
+    int64_t more = ((int64_t)max_bytes - (int64_t)last->len) * entries, guess;
+
+    guess =
+        (int64_t)last->n + (bytes ? more / bytes - (more % bytes && (more < 0) != (bytes < 0)) : 0);
+    return guess <= (int64_t)fits       ? fits + 1
+           : guess >= (int64_t)too_many ? too_many - 1
+                                        : (size_t)guess;
+}
+
+/* The first number to try. Few when they hold long lists, of which little may fit. */
+static size_t first_guess(const struct chunk_entry *entry, size_t most)
+{
+    size_t n = 0, items = 0;
+
+    for (; n < most && n < 96 && items <= 1024; n++)
+        items += entry[n].record->instances + (size_t)entry[n].record->customs.count;
+    return n;
 }
 
 size_t chunk_encode(struct blob *out, const struct chunk_entry *entry, size_t count,
@@ -427,17 +469,20 @@ size_t chunk_encode(struct blob *out, const struct chunk_entry *entry, size_t co
 {
     struct press *press = must(calloc(1, sizeof(*press)));
     size_t fits = 0, too_many, n, most = count < CHUNK_RECORDS_MAX ? count : CHUNK_RECORDS_MAX;
+    struct trial before = {.len = 128}, last; /* what a chunk takes beside its entries, about */
     struct blob trial = {0}, swap;
 
     check_entries(entry, most, width_s);
+    max_bytes = max_bytes < INT32_MAX ? max_bytes : INT32_MAX;
     press->entry = entry;
     press->width_s = width_s;
     for (size_t i = 0; i < most; i++)
         press->events[i] = chunk_events(&entry[i].record->tally);
     too_many = most + 1;
-    n = most < 96 ? most : 96;
+    n = first_guess(entry, most);
     for (;;) {
         encode(press, n, &trial);
+        last = (struct trial){n, trial.len};
         if (trial.len <= max_bytes || n == 1) {
             fits = n;
             swap = *out;
@@ -451,7 +496,8 @@ size_t chunk_encode(struct blob *out, const struct chunk_entry *entry, size_t co
         }
         if (fits + 1 >= too_many)
             break;
-        n = next_guess(n, fits == n ? out->len : trial.len, max_bytes, fits, too_many);
+        n = next_guess(&before, &last, max_bytes, fits, too_many);
+        before = last;
     }
     assert(fits > 0);
     blob_fini(&press->fields);

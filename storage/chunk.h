@@ -3,8 +3,7 @@
  * bytes.
  *
  * Pure functions of bytes and records. Every field of a record survives exactly except the slowest
- * correlation id, which stays behind on purpose, and custom metrics, which have no place here yet:
- * a record that has some is refused by an assert. Reading is in two steps, because most questions
+ * correlation id, which stays behind on purpose. Reading is in two steps, because most questions
  * need no percentiles: the fields of all records at once, and only then the histograms.
  */
 #ifndef STORAGE_CHUNK_H
@@ -14,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "buckets.h"
+#include "customs.h"
 #include "row.h"
 #include "tidemark/record.h"
 #include "txn.h"
@@ -52,6 +52,7 @@ struct chunk_row {
     uint32_t revision;
     uint32_t instances;
     const struct tide_instance *instance;
+    struct tide_customs customs; /* to look at: the items are the reader's */
     struct tide_tally tally;
 };
 
@@ -64,6 +65,8 @@ struct chunk_reader {
     struct buckets buckets; /* of the rows that have samples */
     uint16_t *hist_of;      /* row -> its place among them */
     uint64_t *samples;      /* by that place */
+    struct customs customs;
+    struct parse *parse; /* columns, while they are read */
     struct blob scratch;
 };
 

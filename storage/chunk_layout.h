@@ -33,7 +33,8 @@ enum {
     CHUNK_MIN,
     CHUNK_MAX,
     CHUNK_SUM,
-    CHUNK_INSTANCES, /* not a column: the instances follow */
+    CHUNK_INSTANCES, /* not columns: the instances and then ... */
+    CHUNK_CUSTOMS,   /* ... the custom metrics follow */
     CHUNK_COLUMNS
 };
 

@@ -2,8 +2,8 @@
  *
  * The bytes are another's: whatever they are, nothing outside of them is read, memory stays within
  * what CHUNK_RECORDS_MAX and their length allow, and what comes out keeps the relations that the
- * rest of the program takes for granted. Columns are spread over the rows as they stand, and one
- * pass then turns differences into values.
+ * rest of the program takes for granted. Columns that belong together are decoded side by side, and
+ * one pass over the rows then turns differences into values.
  */
 #include <assert.h>
 #include <stddef.h>
@@ -64,16 +64,19 @@ void chunk_reader_init(struct chunk_reader *reader)
 {
     memset(reader, 0, sizeof(*reader));
     buckets_init(&reader->buckets);
+    customs_init(&reader->customs);
 }
 
 void chunk_reader_fini(struct chunk_reader *reader)
 {
     free(reader->row);
+    free(reader->parse);
     free(reader->instance);
     free(reader->samples);
     free(reader->hist_of);
     blob_fini(&reader->scratch);
     buckets_fini(&reader->buckets);
+    customs_fini(&reader->customs);
     chunk_reader_init(reader);
 }
 
@@ -86,9 +89,13 @@ struct parse {
     struct chunk_row *row;
     bool bad;
     uint64_t value[CHUNK_RECORDS_MAX]; /* the column at hand */
+    uint64_t events[CHUNK_RECORDS_MAX];
+    uint64_t samples[CHUNK_RECORDS_MAX];
+    uint64_t column[CHUNK_INSTANCES][CHUNK_RECORDS_MAX]; /* of the tallies, those there are */
+    uint64_t gauge[2][GAUGE_COLUMNS][CHUNK_RECORDS_MAX]; /* this one's and the one's before it */
+    int64_t last_us[CHUNK_RECORDS_MAX];                  /* newest event of the instance's record */
+    int64_t time_us[CHUNK_RECORDS_MAX];                  /* of the gauge before, or the same */
     uint64_t hint[CHUNK_RECORDS_MAX];
-    uint64_t events[CHUNK_RECORDS_MAX];                 /* of all kinds */
-    uint64_t several[GAUGE_COLUMNS][CHUNK_RECORDS_MAX]; /* columns read side by side */
 };
 
 static const uint64_t zeros[CHUNK_RECORDS_MAX];
@@ -107,45 +114,27 @@ static bool has(const struct parse *parse, unsigned column)
     return !parse->bad && parse->columns >> column & 1;
 }
 
-static void get_values(struct parse *parse, size_t n, const uint64_t *hint)
-{
-    if (!parse->bad && !column_decode(&parse->at, parse->end, parse->value, n, hint))
-        parse->bad = true;
-}
-
-/* Reads a column of the tally into parse->value; false when it is all zeros. */
-static bool get_column(struct parse *parse, unsigned column, size_t n, const uint64_t *hint)
-{
-    if (!has(parse, column))
-        return false;
-    get_values(parse, n, hint);
-    return !parse->bad;
-}
-
-/* Reads a column into parse->several[place], or finds zeros when it is absent. */
-static const uint64_t *get_several(struct parse *parse, bool there, unsigned place, size_t n,
-                                   const uint64_t *hint)
+/* Reads n values into `into`; finds zeros when the column is absent. */
+static const uint64_t *get_values(struct parse *parse, bool there, uint64_t *into, size_t n,
+                                  const uint64_t *hint)
 {
     if (!there || parse->bad)
         return zeros;
-    if (!column_decode(&parse->at, parse->end, parse->several[place], n, hint)) {
-        parse->bad = true;
-        return zeros;
-    }
-    return parse->several[place];
+    /* A column of nobody's values has no place. */
+    parse->bad = n == 0 || !column_decode(&parse->at, parse->end, into, n, hint);
+    return parse->bad ? zeros : into;
 }
 
-/* Reads a column of all rows into a field of their tallies. */
-#define SPREAD(column, hint, field)                          \
-    do {                                                     \
-        if (get_column(parse, (column), parse->n, (hint)))   \
-            for (uint32_t i = 0; i < parse->n; i++)          \
-                parse->row[i].tally.field = parse->value[i]; \
-    } while (0)
+/* The same for a column of the tallies. */
+static const uint64_t *get_column(struct parse *parse, unsigned column, size_t n,
+                                  const uint64_t *hint)
+{
+    return get_values(parse, has(parse, column), parse->column[column], n, hint);
+}
 
 static void get_starts(struct parse *parse, const struct chunk_view *view)
 {
-    const uint64_t *gap = get_several(parse, has(parse, CHUNK_GAP), 0, parse->n - 1, NULL);
+    const uint64_t *gap = get_column(parse, CHUNK_GAP, parse->n - 1, NULL);
     int64_t start_s = view->first_s;
 
     parse->row[0].start_s = start_s;
@@ -161,41 +150,46 @@ static void get_starts(struct parse *parse, const struct chunk_view *view)
 }
 
 /* Counts from their differences: see put_counts. */
-static void settle_counts(struct parse *parse)
-{
-    bool bad = false;
-
-    for (uint32_t i = 0; i < parse->n; i++) {
-        struct tide_tally *tally = &parse->row[i].tally;
-
-        tally->errors += tally->failed;
-        bad |= tally->failed > tally->requests || tally->samples > tally->requests;
-        tally->samples = tally->requests - tally->samples;
-        tally->kind[TIDE_EVENT_RESPONSE] += tally->requests;
-        tally->kind[TIDE_EVENT_REQUEST] +=
-            tally->requests + tally->plain_requests - tally->kind[TIDE_EVENT_RESPONSE];
-        parse->events[i] = chunk_events(tally);
-    }
-    parse->bad |= bad;
-}
-
 static void get_counts(struct parse *parse)
 {
-    if (get_column(parse, CHUNK_REVISION, parse->n, NULL))
-        for (uint32_t i = 0; i < parse->n; i++) {
-            parse->bad |= parse->value[i] > UINT32_MAX;
-            parse->row[i].revision = (uint32_t)parse->value[i];
-        }
-    SPREAD(CHUNK_REQUESTS, NULL, requests);
-    for (uint32_t i = 0; has(parse, CHUNK_PLAIN) && i < parse->n; i++)
-        parse->hint[i] = parse->row[i].tally.requests;
-    SPREAD(CHUNK_FAILED, NULL, failed);
-    SPREAD(CHUNK_ERRORS, NULL, errors);
-    SPREAD(CHUNK_PLAIN, parse->hint, plain_requests);
-    SPREAD(CHUNK_UNTIMED, NULL, samples); /* for now */
+    const uint64_t *revision = get_column(parse, CHUNK_REVISION, parse->n, NULL);
+    const uint64_t *requests = get_column(parse, CHUNK_REQUESTS, parse->n, NULL);
+    const uint64_t *failed = get_column(parse, CHUNK_FAILED, parse->n, NULL);
+    const uint64_t *errors = get_column(parse, CHUNK_ERRORS, parse->n, NULL);
+    const uint64_t *plain = get_column(parse, CHUNK_PLAIN, parse->n, requests);
+    const uint64_t *untimed = get_column(parse, CHUNK_UNTIMED, parse->n, NULL);
+    const uint64_t *kinds[TIDE_EVENT_KIND_COUNT];
+    bool bad = false;
+
     for (unsigned kind = 0; kind < TIDE_EVENT_KIND_COUNT; kind++)
-        SPREAD(CHUNK_KIND + kind, NULL, kind[kind]);
-    settle_counts(parse);
+        kinds[kind] = get_column(parse, CHUNK_KIND + kind, parse->n, NULL);
+    for (uint32_t i = 0; i < parse->n; i++) {
+        struct chunk_row *row = &parse->row[i];
+        struct tide_tally *tally = &row->tally;
+
+        bad |= failed[i] > requests[i] || untimed[i] > requests[i] || revision[i] > UINT32_MAX;
+        row->revision = (uint32_t)revision[i];
+        tally->requests = requests[i];
+        tally->failed = failed[i];
+        tally->errors = errors[i] + failed[i];
+        tally->plain_requests = plain[i];
+        tally->samples = requests[i] - untimed[i];
+        tally->min_us = UINT64_MAX;
+        tally->kind[TIDE_EVENT_RESPONSE] = kinds[TIDE_EVENT_RESPONSE][i] + requests[i];
+        tally->kind[TIDE_EVENT_REQUEST] = kinds[TIDE_EVENT_REQUEST][i] + requests[i] + plain[i] -
+                                          tally->kind[TIDE_EVENT_RESPONSE];
+        parse->samples[i] = tally->samples;
+        parse->events[i] = tally->kind[TIDE_EVENT_RESPONSE] + tally->kind[TIDE_EVENT_REQUEST];
+    }
+    for (unsigned kind = 0; kind < TIDE_EVENT_KIND_COUNT; kind++) {
+        if (kinds[kind] == zeros || kind == TIDE_EVENT_RESPONSE || kind == TIDE_EVENT_REQUEST)
+            continue;
+        for (uint32_t i = 0; i < parse->n; i++) {
+            parse->row[i].tally.kind[kind] = kinds[kind][i];
+            parse->events[i] += kinds[kind][i];
+        }
+    }
+    parse->bad |= bad;
 }
 
 /* The moment of a seldom column's value; 0 = none. */
@@ -212,21 +206,27 @@ static int64_t moment(struct parse *parse, uint32_t i)
     return us;
 }
 
+/* Reads a column of all rows into parse->value; false when it is absent. */
+static bool get_seldom_column(struct parse *parse, unsigned column)
+{
+    return has(parse, column) && get_values(parse, true, parse->value, parse->n, NULL) != zeros;
+}
+
 /* The columns that are seldom there. */
 static void get_seldom(struct parse *parse)
 {
-    if (get_column(parse, CHUNK_START, parse->n, NULL))
+    if (get_seldom_column(parse, CHUNK_START))
         for (uint32_t i = 0; i < parse->n; i++)
             parse->row[i].tally.start_us = moment(parse, i);
-    if (get_column(parse, CHUNK_STOP, parse->n, NULL))
+    if (get_seldom_column(parse, CHUNK_STOP))
         for (uint32_t i = 0; i < parse->n; i++)
             parse->row[i].tally.stop_us = moment(parse, i);
-    if (get_column(parse, CHUNK_HEALTH, parse->n, NULL))
+    if (get_seldom_column(parse, CHUNK_HEALTH))
         for (uint32_t i = 0; i < parse->n; i++) {
             parse->row[i].tally.health_us = moment(parse, i);
             parse->row[i].tally.healthy = parse->row[i].tally.health_us != 0;
         }
-    if (get_column(parse, CHUNK_UNHEALTHY, parse->n, NULL))
+    if (get_seldom_column(parse, CHUNK_UNHEALTHY))
         for (uint32_t i = 0; i < parse->n; i++) {
             parse->bad |= parse->value[i] > 1;
             parse->row[i].tally.healthy ^= parse->value[i] != 0;
@@ -238,23 +238,23 @@ static void get_times(struct parse *parse, uint32_t width_s)
     uint64_t alone = parse->flags & CHUNK_ONE_EVENT ? 1 : UINT64_MAX;
     uint64_t width_us = (uint64_t)width_s * 1000000;
     const uint64_t *first, *last;
-    uint32_t m = 0;
+    uint32_t m = 0, l = 0;
     bool bad = false;
 
-    first = get_several(parse, has(parse, CHUNK_FIRST), 0, parse->n, NULL);
+    first = get_column(parse, CHUNK_FIRST, parse->n, NULL);
     for (uint32_t i = 0; i < parse->n; i++)
         m += parse->events[i] != alone;
-    last = get_several(parse, has(parse, CHUNK_LAST), 1, m, NULL);
+    last = get_column(parse, CHUNK_LAST, m, NULL);
     for (uint32_t i = 0; i < parse->n; i++) {
         struct tide_tally *tally = &parse->row[i].tally;
         uint64_t start_us = (uint64_t)parse->row[i].start_s * 1000000;
+        int64_t first_us = (int64_t)(start_us + first[i]), last_us = first_us;
 
-        tally->first_us = (int64_t)(start_us + first[i]);
-        tally->last_us = tally->first_us;
         if (parse->events[i] != alone)
-            tally->last_us = (int64_t)(start_us + width_us - *last++);
-        bad |= (tally->first_us <= 0 || tally->last_us < tally->first_us) &&
-               (tally->first_us != INT64_MAX || tally->last_us != 0);
+            last_us = (int64_t)(start_us + width_us - last[l++]);
+        bad |= (first_us <= 0 || last_us < first_us) && (first_us != INT64_MAX || last_us != 0);
+        tally->first_us = first_us;
+        tally->last_us = last_us;
     }
     parse->bad |= bad;
     get_seldom(parse);
@@ -268,34 +268,33 @@ static void get_durations(struct parse *parse)
     bool bad = false;
 
     for (uint32_t i = 0; i < parse->n; i++) {
-        uint64_t samples = parse->row[i].tally.samples;
+        uint64_t samples = parse->samples[i];
 
         timed += samples > 0;
         over_one += samples > one;
         over_two += samples > two;
     }
-    if (timed == 0) {
-        parse->bad |= has(parse, CHUNK_MIN) || has(parse, CHUNK_MAX) || has(parse, CHUNK_SUM);
+    mean = timed ? get_varint(parse) : 0;
+    min = get_column(parse, CHUNK_MIN, timed, NULL);
+    spread = get_column(parse, CHUNK_MAX, over_one, NULL);
+    rest = get_column(parse, CHUNK_SUM, over_two, NULL);
+    if (parse->bad)
         return;
-    }
-    mean = get_varint(parse);
-    min = get_several(parse, has(parse, CHUNK_MIN), 0, timed, NULL);
-    spread = get_several(parse, has(parse, CHUNK_MAX), 1, over_one, NULL);
-    rest = get_several(parse, has(parse, CHUNK_SUM), 2, over_two, NULL);
     for (uint32_t i = 0; i < parse->n; i++) {
         struct tide_tally *tally = &parse->row[i].tally;
-        uint64_t samples = tally->samples;
+        uint64_t samples = parse->samples[i], min_us, max_us;
 
         if (samples == 0)
             continue;
-        tally->min_us = *min++;
-        tally->max_us = tally->min_us;
+        min_us = max_us = *min++;
         if (samples > one)
-            bad |= __builtin_add_overflow(tally->min_us, *spread++, &tally->max_us);
+            bad |= __builtin_add_overflow(min_us, *spread++, &max_us);
+        tally->min_us = min_us;
+        tally->max_us = max_us;
         if (samples > two)
             tally->sum_us = *rest++ + samples * mean;
         else
-            tally->sum_us = tally->min_us + (samples == 2 ? tally->max_us : 0);
+            tally->sum_us = min_us + (samples == 2 ? max_us : 0);
     }
     parse->bad |= bad;
 }
@@ -313,18 +312,16 @@ static void get_id(struct parse *parse, struct found_id *ret_id, uint64_t before
                    uint8_t *ret_present)
 {
     uint64_t step = get_varint(parse), bits = get_varint(parse);
+    const uint64_t *lacks;
 
     if (__builtin_add_overflow(before, step, &ret_id->id) || (step == 0 && !first) ||
         bits >> (TIDE_GAUGE_COUNT + 1))
         parse->bad = true;
     ret_id->gauges = (unsigned)(bits >> 1);
-    if (bits & 1)
-        get_values(parse, parse->n, NULL);
-    else
-        memset(parse->value, 0, parse->n * sizeof(parse->value[0]));
+    lacks = get_values(parse, bits & 1, parse->value, parse->n, NULL);
     for (uint32_t i = 0; i < parse->n && !parse->bad; i++) {
-        parse->bad |= parse->value[i] > 1;
-        if (parse->value[i])
+        parse->bad |= lacks[i] > 1;
+        if (lacks[i])
             continue;
         ret_present[i / 8] |= (uint8_t)(1u << i % 8);
         if (++parse->row[i].instances > CHUNK_INSTANCES_MAX)
@@ -332,11 +329,12 @@ static void get_id(struct parse *parse, struct found_id *ret_id, uint64_t before
     }
 }
 
-/* Reads one gauge of m instances, which belong to the rows row_of[]. before: the gauge before it
- * that occurs, or -1. */
-static void get_gauge(struct parse *parse, struct tide_instance *const *instance,
-                      const uint32_t *row_of, uint32_t m, int gauge, int before)
+/* Reads one gauge of m instances, whose records' newest events are in parse->last_us. place: among
+ * the gauges that occur. hint: what the counts may be compared with. Returns the counts. */
+static const uint64_t *get_gauge(struct parse *parse, struct tide_instance *const *instance,
+                                 uint32_t m, int gauge, unsigned place, const uint64_t *hint)
 {
+    uint64_t(*column)[CHUNK_RECORDS_MAX] = parse->gauge[place & 1];
     const uint64_t *count, *early, *last, *above, *rest;
     uint32_t sampled = 0;
     unsigned columns;
@@ -344,33 +342,36 @@ static void get_gauge(struct parse *parse, struct tide_instance *const *instance
 
     if (parse->bad || parse->at == parse->end || *parse->at >> GAUGE_COLUMNS) {
         parse->bad = true;
-        return;
+        return zeros;
     }
     columns = *parse->at++;
-    for (uint32_t i = 0; i < m; i++)
-        parse->hint[i] = before < 0 ? parse->events[row_of[i]] : instance[i]->gauge[before].count;
-    count = get_several(parse, columns & 1u << GAUGE_COUNT, GAUGE_COUNT, m, parse->hint);
+    count = get_values(parse, columns & 1u << GAUGE_COUNT, column[GAUGE_COUNT], m, hint);
     for (uint32_t i = 0; i < m; i++)
         sampled += count[i] != 0;
-    early = get_several(parse, columns & 1u << GAUGE_TIME, GAUGE_TIME, sampled, NULL);
-    last = get_several(parse, columns & 1u << GAUGE_LAST, GAUGE_LAST, sampled, NULL);
-    above = get_several(parse, columns & 1u << GAUGE_MAX, GAUGE_MAX, sampled, NULL);
-    rest = get_several(parse, columns & 1u << GAUGE_SUM, GAUGE_SUM, sampled, NULL);
-    for (uint32_t i = 0; i < m; i++) {
+    early = get_values(parse, columns & 1u << GAUGE_TIME, column[GAUGE_TIME], sampled, NULL);
+    last = get_values(parse, columns & 1u << GAUGE_LAST, column[GAUGE_LAST], sampled, NULL);
+    above = get_values(parse, columns & 1u << GAUGE_MAX, column[GAUGE_MAX], sampled, NULL);
+    rest = get_values(parse, columns & 1u << GAUGE_SUM, column[GAUGE_SUM], sampled, NULL);
+    for (uint32_t i = 0, s = 0; i < m; i++) {
         struct tide_gauge_state *state = &instance[i]->gauge[gauge];
-        int64_t us = parse->row[row_of[i]].tally.last_us;
+        uint64_t max;
 
-        if (count[i] == 0)
+        if (count[i] == 0) {
+            *state = (struct tide_gauge_state){0};
+            parse->time_us[i] = parse->last_us[i];
             continue;
-        if (before >= 0 && instance[i]->gauge[before].count)
-            us = instance[i]->gauge[before].time_us;
+        }
+        parse->time_us[i] = (int64_t)((uint64_t)parse->time_us[i] - early[s]);
+        bad |= __builtin_add_overflow(last[s], above[s], &max) || parse->time_us[i] <= 0;
         state->count = count[i];
-        state->time_us = (int64_t)((uint64_t)us - *early++);
-        state->last = *last++;
-        bad |= __builtin_add_overflow(state->last, *above++, &state->max) || state->time_us <= 0;
-        state->sum = *rest++ + state->count * state->last;
+        state->time_us = parse->time_us[i];
+        state->last = last[s];
+        state->max = max;
+        state->sum = rest[s] + count[i] * last[s];
+        s++;
     }
     parse->bad |= bad;
+    return count;
 }
 
 /* Reads the gauges of one instance, which is the filled[i]-th of every row i that has it. */
@@ -378,21 +379,26 @@ static void get_gauges(struct parse *parse, const struct found_id *id, const uin
                        struct tide_instance *const *own, uint16_t *filled)
 {
     struct tide_instance *instance[CHUNK_RECORDS_MAX];
-    uint32_t row_of[CHUNK_RECORDS_MAX], m = 0;
-    int before = -1;
+    const uint64_t *hint = parse->hint;
+    unsigned place = 0;
+    uint32_t m = 0;
 
     for (uint32_t i = 0; i < parse->n; i++) {
         if (!(present[i / 8] & 1u << i % 8))
             continue;
         instance[m] = own[i] + filled[i]++;
-        *instance[m] = (struct tide_instance){.id = id->id};
-        row_of[m++] = i;
+        instance[m]->id = id->id;
+        parse->hint[m] = parse->events[i];
+        parse->last_us[m] = parse->row[i].tally.last_us;
+        parse->time_us[m] = parse->last_us[m];
+        m++;
     }
     for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++)
-        if (id->gauges & 1u << gauge) {
-            get_gauge(parse, instance, row_of, m, gauge, before);
-            before = gauge;
-        }
+        if (id->gauges & 1u << gauge)
+            hint = get_gauge(parse, instance, m, gauge, place++, hint);
+        else
+            for (uint32_t i = 0; i < m; i++)
+                instance[i]->gauge[gauge] = (struct tide_gauge_state){0};
 }
 
 static void get_instances(struct parse *parse, struct chunk_reader *reader)
@@ -434,12 +440,32 @@ static void get_instances(struct parse *parse, struct chunk_reader *reader)
         get_gauges(parse, &id[k], present + k * bytes, own, filled);
 }
 
+static void get_customs(struct parse *parse, struct chunk_reader *reader)
+{
+    struct tide_customs of[CHUNK_RECORDS_MAX];
+    int64_t newest_us[CHUNK_RECORDS_MAX];
+    struct customs_base base = {.events = parse->value, .newest_us = newest_us};
+
+    for (uint32_t i = 0; i < parse->n; i++) {
+        parse->value[i] = parse->row[i].tally.kind[TIDE_EVENT_METRIC];
+        newest_us[i] = parse->row[i].tally.last_us;
+    }
+    if (!customs_decode(&parse->at, parse->end, parse->n, &base, &reader->customs, of)) {
+        parse->bad = true;
+        return;
+    }
+    for (uint32_t i = 0; i < parse->n; i++)
+        parse->row[i].customs = of[i];
+}
+
 bool chunk_read_fields(struct chunk_reader *reader, const struct chunk_view *view)
 {
-    struct parse state, *parse = &state;
+    struct parse *parse = reader->parse;
 
-    if (!reader->row)
+    if (!parse) {
         reader->row = must(malloc(CHUNK_RECORDS_MAX * sizeof(*reader->row)));
+        reader->parse = parse = must(malloc(sizeof(*parse)));
+    }
     reader->view = *view;
     parse->at = view->fields;
     parse->end = view->fields_end;
@@ -448,12 +474,7 @@ bool chunk_read_fields(struct chunk_reader *reader, const struct chunk_view *vie
     parse->n = view->count;
     parse->row = reader->row;
     parse->bad = false;
-    for (uint32_t i = 0; i < parse->n; i++) {
-        parse->row[i].revision = 0;
-        parse->row[i].instances = 0;
-        parse->row[i].instance = NULL;
-        tide_tally_init(&parse->row[i].tally);
-    }
+    memset(parse->row, 0, parse->n * sizeof(*parse->row));
     get_starts(parse, view);
     if (!parse->bad)
         get_counts(parse);
@@ -463,6 +484,8 @@ bool chunk_read_fields(struct chunk_reader *reader, const struct chunk_view *vie
         get_durations(parse);
     if (has(parse, CHUNK_INSTANCES))
         get_instances(parse, reader);
+    if (has(parse, CHUNK_CUSTOMS))
+        get_customs(parse, reader);
     return !parse->bad && parse->at == parse->end;
 }
 
@@ -508,10 +531,14 @@ void chunk_record(const struct chunk_reader *reader, uint32_t i, struct tide_rec
 
     tide_record_reset(into);
     into->tally = row->tally;
-    if (runs) /* the span at once */
+    /* The two ends make the span. */
+    if (runs)
         tide_hist_add(&into->hist, run[runs - 1].bucket, run[runs - 1].count);
-    for (uint32_t k = 0; k + 1 < runs; k++)
-        tide_hist_add(&into->hist, run[k].bucket, run[k].count);
+    if (runs > 1)
+        tide_hist_add(&into->hist, run[0].bucket, run[0].count);
+    for (uint32_t k = 1; k + 1 < runs; k++)
+        into->hist.count[run[k].bucket - into->hist.first] = run[k].count;
     for (uint32_t k = 0; k < row->instances; k++)
         tide_record_merge_instance(into, &row->instance[k]);
+    tide_customs_copy(&into->customs, &row->customs);
 }

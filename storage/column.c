@@ -44,6 +44,24 @@ static uint64_t greatest_divisor(uint64_t a, uint64_t b)
     return a;
 }
 
+/* Division by a unit that leaves no rest: a shift for its even part and, for the odd one, the
+ * factor that undoes it modulo 2^64. */
+struct division {
+    uint64_t factor;
+    unsigned shift;
+};
+
+static struct division division_by(uint64_t unit)
+{
+    struct division by = {.shift = (unsigned)__builtin_ctzll(unit)};
+    uint64_t odd = unit >> by.shift;
+
+    by.factor = odd; /* right in its low three bits, in twice as many after each round */
+    for (int round = 0; round < 5; round++)
+        by.factor *= 2 - odd * by.factor;
+    return by;
+}
+
 static size_t varint_bits(uint64_t v)
 {
     return v < 0x80 ? 8 : 8 * ((bits_of(v) + 6) / 7);
@@ -52,16 +70,27 @@ static size_t varint_bits(uint64_t v)
 /* The width with the fewest bits, patches included. */
 static void choose_width(struct form *form)
 {
-    size_t of_length[65] = {0}, over = 0, best = SIZE_MAX;
-    int longest = 0;
+    uint16_t counted[4][65] = {0}; /* by turns: neighbours are often of one length */
+    size_t of_length[65], over = 0, best = SIZE_MAX, least = 0;
+    uint64_t all = 0;
+    int longest;
 
     for (size_t i = 0; i < form->xs; i++) {
-        unsigned length = bits_of(form->x[i]);
+        uint64_t x = form->x[i];
 
-        of_length[length]++;
-        longest = (int)length > longest ? (int)length : longest;
+        all |= x;
+        counted[i & 3][(64u - (unsigned)__builtin_clzll(x | 1)) - (x == 0)]++;
     }
-    for (int width = longest; width >= 0 && over * 16 < best; width--) {
+    longest = (int)bits_of(all);
+    for (int length = 0; length <= longest; length++)
+        of_length[length] = (size_t)counted[0][length] + counted[1][length] + counted[2][length] +
+                            counted[3][length];
+    /* An x takes its length at the least, and a byte more with a patch: (length - width) bits of a
+     * varint take more than that many bits. A smaller width has as many patches or more, so there
+     * is a point from where on it cannot help. */
+    for (int length = 0; length <= longest; length++)
+        least += of_length[length] * (size_t)length;
+    for (int width = longest; width >= 0 && least + over * 8 < best; width--) {
         size_t bits = form->xs * (size_t)width;
 
         over += width < longest ? of_length[width + 1] : 0;
@@ -95,9 +124,12 @@ static void try_plain(struct form *form, const uint64_t *value, size_t n)
             unit = greatest_divisor(form->x[i], unit);
     }
     form->unit = unit ? unit : 1;
-    if (form->unit > 1)
+    if (form->unit > 1) {
+        struct division by = division_by(form->unit);
+
         for (size_t i = 0; i < n; i++)
-            form->x[i] /= form->unit;
+            form->x[i] = (form->x[i] >> by.shift) * by.factor;
+    }
     choose_width(form);
 }
 
@@ -117,11 +149,14 @@ static void try_delta(struct form *form, const uint64_t *value, size_t n)
         form->x[i - 1] = step;
     }
     form->unit = unit && unit <= INT64_MAX ? unit : 1;
-    for (size_t i = 0; i < form->xs; i++) {
-        int64_t step = (int64_t)form->x[i];
+    if (form->unit > 1) {
+        struct division by = division_by(form->unit);
 
-        form->x[i] = tide_zigzag(form->unit > 1 ? step / (int64_t)form->unit : step);
+        for (size_t i = 0; i < form->xs; i++)
+            form->x[i] = (uint64_t)((int64_t)form->x[i] >> by.shift) * by.factor;
     }
+    for (size_t i = 0; i < form->xs; i++)
+        form->x[i] = tide_zigzag((int64_t)form->x[i]);
     choose_width(form);
 }
 
@@ -193,31 +228,79 @@ void column_encode(struct blob *to, const uint64_t *value, size_t n, const uint6
 
 /* ---- decoding ---- */
 
+/* How the fields x become values: base + unit * x. */
+struct scale {
+    uint64_t base, unit;
+};
+
+/* Unpacks fields of one width, eight at a time: they take `width` bytes, so each has its place and
+ * its shift when the width is a constant. Says how many; none of its loads of eight bytes leaves
+ * [from, end). */
+static inline __attribute__((always_inline)) size_t
+unpack_eights(const uint8_t *from, const uint8_t *end, unsigned width, struct scale scale,
+              uint64_t *value, size_t n)
+{
+    size_t done = 0, reach = (7 * width >> 3) + sizeof(uint64_t);
+
+    for (; n - done >= 8 && (size_t)(end - from) >= reach; done += 8, from += width)
+        for (unsigned i = 0; i < 8; i++) {
+            uint64_t window;
+
+            memcpy(&window, from + (i * width >> 3), sizeof(window));
+            value[done + i] =
+                scale.base + scale.unit * (window >> (i * width & 7) & bits_mask(width));
+        }
+    return done;
+}
+
+#define EIGHT_WIDTHS(X, n) X(n) X(n + 1) X(n + 2) X(n + 3) X(n + 4) X(n + 5) X(n + 6) X(n + 7)
+
+static size_t unpack_most(const uint8_t *from, const uint8_t *end, unsigned width,
+                          struct scale scale, uint64_t *value, size_t n)
+{
+    switch (width) {
+#define TIDE_X(width) \
+    case width:       \
+        return unpack_eights(from, end, (width), scale, value, n);
+        EIGHT_WIDTHS(TIDE_X, 1)
+        EIGHT_WIDTHS(TIDE_X, 9)
+        EIGHT_WIDTHS(TIDE_X, 17)
+        EIGHT_WIDTHS(TIDE_X, 25)
+#undef TIDE_X
+    default:
+        return 0;
+    }
+}
+
 /* Unpacks n fields of width bits. The fast loop stops where a load of eight bytes would leave
  * [from, end). */
-static void unpack(const uint8_t *from, const uint8_t *end, unsigned width, uint64_t *x, size_t n)
+static void unpack(const uint8_t *from, const uint8_t *end, unsigned width, struct scale scale,
+                   uint64_t *value, size_t n)
 {
     struct bit_reader reader = {.start = from, .len = (size_t)(end - from)};
     uint64_t mask = bits_mask(width);
-    size_t i = 0;
+    size_t i = unpack_most(from, end, width, scale, value, n);
 
+    reader.bit = i * width;
     if (width <= 57 && reader.len >= sizeof(uint64_t)) {
-        size_t fast = ((reader.len - sizeof(uint64_t)) * 8 + 7) / width + 1, bit = 0;
+        size_t fast = ((reader.len - sizeof(uint64_t)) * 8 + 7) / width + 1, bit = reader.bit;
 
         fast = fast < n ? fast : n;
         for (; i < fast; i++, bit += width) {
             uint64_t window;
 
             memcpy(&window, from + (bit >> 3), sizeof(window));
-            x[i] = window >> (bit & 7) & mask;
+            value[i] = scale.base + scale.unit * (window >> (bit & 7) & mask);
         }
         reader.bit = bit;
     }
     for (; i < n; i++)
-        x[i] = bits_get(&reader, width);
+        value[i] = scale.base + scale.unit * bits_get(&reader, width);
 }
 
-static bool patch(const uint8_t **from, const uint8_t *end, unsigned width, uint64_t *x, size_t n)
+/* Adds to the values the high parts of their fields. */
+static bool patch(const uint8_t **from, const uint8_t *end, unsigned width, uint64_t unit,
+                  uint64_t *value, size_t n)
 {
     uint64_t patches, gap, high, at = 0;
 
@@ -230,7 +313,7 @@ static bool patch(const uint8_t **from, const uint8_t *end, unsigned width, uint
         at += gap;
         if (at >= n)
             return false;
-        x[at] |= high << width;
+        value[at] += unit * (high << width);
     }
     return true;
 }
@@ -239,6 +322,7 @@ bool column_decode(const uint8_t **from, const uint8_t *end, uint64_t *ret_value
                    const uint64_t *hint)
 {
     uint64_t base, unit = 1, *x;
+    struct scale scale;
     unsigned width, flags = 0;
     size_t xs, bytes;
 
@@ -266,25 +350,25 @@ bool column_decode(const uint8_t **from, const uint8_t *end, uint64_t *ret_value
     bytes = (xs * width + 7) / 8;
     if (bytes > (size_t)(end - *from))
         return false;
+    /* The steps of a delta are scaled when they are added up. */
+    scale = flags & IS_DELTA ? (struct scale){0, 1} : (struct scale){base, unit};
     if (width == 0)
-        memset(x, 0, xs * sizeof(*x));
+        for (size_t i = 0; i < xs; i++)
+            x[i] = scale.base;
     else
-        unpack(*from, end, width, x, xs);
+        unpack(*from, end, width, scale, x, xs);
     if (xs * width % 8 && (*from)[bytes - 1] >> (xs * width % 8))
         return false; /* the rest of the last byte is zeros */
     *from += bytes;
-    if ((flags & HAS_PATCHES) && !patch(from, end, width, x, xs))
+    if ((flags & HAS_PATCHES) && !patch(from, end, width, scale.unit, x, xs))
         return false;
     if (flags & IS_DELTA) {
-        ret_value[0] = base;
-        for (size_t i = 1; i < n; i++)
-            ret_value[i] = ret_value[i - 1] + unit * (uint64_t)tide_unzigzag(ret_value[i]);
-    } else if (unit > 1) {
-        for (size_t i = 0; i < n; i++)
-            ret_value[i] = base + unit * ret_value[i];
-    } else {
-        for (size_t i = 0; i < n; i++)
-            ret_value[i] += base;
+        uint64_t value = ret_value[0] = base;
+
+        for (size_t i = 1; i < n; i++) {
+            value += unit * (uint64_t)tide_unzigzag(ret_value[i]);
+            ret_value[i] = value;
+        }
     }
     if (flags & IS_HINTED)
         for (size_t i = 0; i < n; i++)

@@ -9,6 +9,7 @@
 #include "group.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,21 +175,15 @@ static bool is_late(int64_t start_s, const struct group_rules *rules)
     return (start_s + rules->interval_s) * 1000000 <= rules->now_us - rules->lateness_s * 1000000;
 }
 
-/* The delta of a fact; deltas_before: how many there were before its parcel. NULL: its interval is
- * late. */
-static struct group_delta *delta_of_fact(struct group *group, const struct tide_fact *fact,
-                                         const struct group_rules *rules, struct modules *modules,
-                                         uint32_t deltas_before)
+/* As delta_of_fact, for a subject that did not go to this delta last. */
+static __attribute__((noinline)) struct group_delta *
+seek_delta(struct group *group, struct tide_subject *subject, int64_t time_us,
+           const struct group_rules *rules, struct modules *modules, uint32_t deltas_before)
 {
-    struct tide_subject *subject = fact->subject;
     struct group_delta *delta;
     uint32_t module, slot;
-    int64_t start_s;
+    int64_t start_s = tide_floor_s(time_us / 1000000, rules->interval_s);
 
-    if (subject->group == group->serial && fact->time_us >= subject->from_us &&
-        fact->time_us < subject->to_us)
-        return &group->delta[subject->delta];
-    start_s = tide_floor_s(fact->time_us / 1000000, rules->interval_s);
     if (is_late(start_s, rules))
         return NULL;
     module = module_of(group, rules, modules, subject);
@@ -203,6 +198,17 @@ static struct group_delta *delta_of_fact(struct group *group, const struct tide_
     subject->from_us = start_s * 1000000;
     subject->to_us = subject->from_us + (int64_t)rules->interval_s * 1000000;
     return delta;
+}
+
+/* The delta of a fact; deltas_before: how many there were before its parcel. NULL: its interval is
+ * late. */
+static inline struct group_delta *delta_of_fact(struct group *group, struct tide_subject *subject,
+                                                int64_t time_us, const struct group_rules *rules,
+                                                struct modules *modules, uint32_t deltas_before)
+{
+    if (subject->group == group->serial && time_us >= subject->from_us && time_us < subject->to_us)
+        return &group->delta[subject->delta];
+    return seek_delta(group, subject, time_us, rules, modules, deltas_before);
 }
 
 static uint32_t take_gauges(struct group *group)
@@ -225,6 +231,7 @@ static void shorten_chain(struct group *group, struct group_delta *delta)
     uint32_t at = delta->instance_at, next;
 
     tide_record_reset(&group->scratch);
+    tide_record_merge_instance(&group->scratch, &delta->first);
     for (; at; at = next) {
         next = group->gauges[at - 1].next;
         tide_record_merge_instance(&group->scratch, &group->gauges[at - 1].of);
@@ -233,7 +240,8 @@ static void shorten_chain(struct group *group, struct group_delta *delta)
     }
     delta->instance_at = 0;
     delta->instances = group->scratch.instances;
-    for (uint32_t i = 0; i < delta->instances; i++) {
+    delta->first = group->scratch.instance[0];
+    for (uint32_t i = 1; i < delta->instances; i++) {
         at = take_gauges(group);
         group->gauges[at - 1] =
             (struct group_gauges){.of = group->scratch.instance[i], .next = delta->instance_at};
@@ -241,27 +249,32 @@ static void shorten_chain(struct group *group, struct group_delta *delta)
     }
 }
 
-static void fold_gauges(struct group *group, struct group_delta *delta,
-                        const struct tide_fact *fact)
+/* The gauges of an instance of a delta that is not its first. */
+static __attribute__((noinline)) struct tide_instance *
+seek_instance(struct group *group, struct group_delta *delta, uint64_t instance)
 {
     uint32_t at;
 
     for (at = delta->instance_at; at; at = group->gauges[at - 1].next)
-        if (group->gauges[at - 1].of.id == fact->instance)
-            break;
-    if (!at) {
-        if (delta->instances >= CHAIN_MAX)
-            shorten_chain(group, delta);
-        at = take_gauges(group);
-        group->gauges[at - 1] =
-            (struct group_gauges){.of.id = fact->instance, .next = delta->instance_at};
-        delta->instance_at = at;
-        delta->instances++;
+        if (group->gauges[at - 1].of.id == instance)
+            return &group->gauges[at - 1].of;
+    if (delta->instances >= CHAIN_MAX)
+        shorten_chain(group, delta);
+    at = take_gauges(group);
+    group->gauges[at - 1] = (struct group_gauges){.of.id = instance, .next = delta->instance_at};
+    delta->instance_at = at;
+    delta->instances++;
+    return &group->gauges[at - 1].of;
+}
+
+static inline struct tide_instance *instance_of(struct group *group, struct group_delta *delta,
+                                                uint64_t instance)
+{
+    if (delta->instances == 0) {
+        delta->instances = 1;
+        delta->first.id = instance;
     }
-    for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++)
-        if (fact->ev.gauges & 1u << gauge)
-            tide_gauge_fold(&group->gauges[at - 1].of.gauge[gauge], fact->time_us,
-                            (uint64_t)fact->ev.gauge[gauge], fact->ev.weight);
+    return delta->first.id == instance ? &delta->first : seek_instance(group, delta, instance);
 }
 
 static void fold_metric(struct group *group, struct group_delta *delta,
@@ -296,21 +309,14 @@ static void keep_error(struct group_delta *delta, const struct tide_fact *fact)
     delta->error_len = error->len;
 }
 
-static void fold_sample(struct group *group, struct group_delta *delta, const struct tide_event *ev)
+/* A duration that may be the delta's slowest: it is not shorter than the slowest so far. */
+static __attribute__((noinline)) void keep_slowest(struct group_delta *delta, uint64_t us,
+                                                   const char *id, uint32_t len)
 {
-    uint32_t key =
-        (uint32_t)(delta - group->delta) << BUCKET_BITS | tide_hist_bucket(ev->duration_us);
-
-    group->sample[group->samples++] = (uint64_t)key << 32 | ev->weight;
-    if (ev->correlation.len) {
-        uint64_t us = (uint64_t)(ev->duration_us + 0.5);
-
-        if (tide_slowest_beats(us, ev->correlation.start, ev->correlation.len, delta->slowest_us,
-                               delta->slowest, delta->slowest_len)) {
-            delta->slowest_us = us;
-            delta->slowest = ev->correlation.start;
-            delta->slowest_len = ev->correlation.len;
-        }
+    if (tide_slowest_beats(us, id, len, delta->slowest_us, delta->slowest, delta->slowest_len)) {
+        delta->slowest_us = us;
+        delta->slowest = id;
+        delta->slowest_len = len;
     }
 }
 
@@ -326,44 +332,110 @@ static bool is_resent(struct group *group, const struct tide_fact *fact,
     return false;
 }
 
+/* What every fact has: counts, duration, gauges, correlation id. It goes without branches on what
+ * differs from one fact to the next: a sample is written in any case, and stays when there was one.
+ */
+static inline void fold_usual(struct group *group, struct group_delta *delta, const uint64_t *word,
+                              uint64_t **sample)
+{
+    uint32_t bits = (uint32_t)word[2], weight = (uint32_t)(word[2] >> 32);
+    uint32_t gauges = bits >> TIDE_FACT_GAUGES_SHIFT & 0xff;
+    uint32_t id_len = bits >> TIDE_FACT_CORRELATION_SHIFT;
+    bool operation = bits & TIDE_FACT_OPERATION;
+    bool timed = operation & !!(bits & TIDE_FACT_DURATION);
+    int64_t time_us = tide_fact_time_us(word);
+    double duration_us;
+    uint64_t us, key;
+
+    memcpy(&duration_us, word + 3, sizeof(double));
+    us = (uint64_t)(int64_t)(duration_us + 0.5) & -(uint64_t)timed;
+    tide_tally_count(&delta->tally, bits & TIDE_FACT_KIND, weight, operation,
+                     bits & TIDE_FACT_SUCCESS, timed, us, time_us);
+    key = (uint64_t)(delta - group->delta) << BUCKET_BITS | tide_hist_bucket(duration_us);
+    **sample = key << 32 | weight;
+    *sample += timed;
+
+    word += TIDE_FACT_HEAD + (bits & TIDE_FACT_EVENT_ID ? 2 : 0);
+    if (gauges) {
+        uint64_t id = bits & TIDE_FACT_INSTANCE ? *word++ : 0;
+        struct tide_gauge_state *state = instance_of(group, delta, id)->gauge;
+
+        for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++)
+            if (gauges & 1u << gauge)
+                tide_gauge_fold(&state[gauge], time_us, *word++, weight);
+    }
+    if ((id_len > 0) & (us >= delta->slowest_us))
+        keep_slowest(delta, us, (const char *)word, id_len);
+}
+
+/* What few facts have besides. */
+static __attribute__((noinline)) void fold_rare(struct group *group, struct group_delta *delta,
+                                                const struct tide_fact *fact)
+{
+    tide_tally_rare(&delta->tally, &fact->ev, fact->time_us);
+    if (fact->ev.error.len)
+        keep_error(delta, fact);
+    if (fact->ev.metric.len)
+        fold_metric(group, delta, fact);
+}
+
+/* Deltas are met in no order and are more than the innermost cache holds: the lines of the next
+ * fact's are asked for while this one is folded. A guess: the subject may have to go elsewhere. */
+static inline void call_up(const struct group *group, const uint64_t *word, const uint64_t *end)
+{
+    const uint64_t *after = word + tide_fact_size(word);
+    uintptr_t delta =
+        (uintptr_t)group->delta + tide_fact_subject(word)->delta * sizeof(struct group_delta);
+
+    for (size_t at = 0; at < offsetof(struct group_delta, module); at += 64)
+        __builtin_prefetch((const void *)(delta + at), 1);
+    if (after < end)
+        __builtin_prefetch(tide_fact_subject(after), 1);
+}
+
 static void fold_parcel(struct group *group, const struct tide_parcel *parcel,
                         const struct group_rules *rules, struct modules *modules,
                         struct identity_set *event_ids)
 {
-    uint32_t before = group->deltas, at = 0;
+    const uint64_t *word = parcel->word, *end = word + parcel->words, *next;
+    uint32_t before = group->deltas;
     struct tide_fact fact = {0};
+    uint64_t *sample;
 
     tide_ledger_add(&group->books, &parcel->books);
     if (parcel->chunk_len && tide_ledger_chunks_rejected(&parcel->books) == 0)
         group->books.chunks_committed++;
     group->sample = room(group->sample, &group->sample_capacity, group->samples + parcel->facts + 1,
                          sizeof(*group->sample));
-    while (at < parcel->words) {
+    sample = group->sample + group->samples;
+    for (; word < end; word = next) {
+        bool rare = word[2] & TIDE_FACT_RARE;
         struct group_delta *delta;
 
-        at = tide_fact_read(parcel, at, &fact);
-        if (fact.has_event_id && is_resent(group, &fact, rules, event_ids)) {
-            group->books.stored--;
-            group->books.duplicate++;
-            group->books.skewed -= fact.skewed;
-            continue;
+        next = word + tide_fact_size(word);
+        if (next < end)
+            call_up(group, next, end);
+        if (rare) {
+            tide_fact_read(parcel, (uint32_t)(word - parcel->word), &fact);
+            if (fact.has_event_id && is_resent(group, &fact, rules, event_ids)) {
+                group->books.stored--;
+                group->books.duplicate++;
+                group->books.skewed -= fact.skewed;
+                continue;
+            }
         }
-        delta = delta_of_fact(group, &fact, rules, modules, before);
+        delta = delta_of_fact(group, tide_fact_subject(word), tide_fact_time_us(word), rules,
+                              modules, before);
         if (!delta) {
             group->books.stored--;
             group->books.late++;
             continue;
         }
-        tide_tally_fold(&delta->tally, &fact.ev, fact.time_us);
-        if (fact.ev.has_duration && tide_event_is_operation(&fact.ev))
-            fold_sample(group, delta, &fact.ev);
-        if (fact.ev.gauges)
-            fold_gauges(group, delta, &fact);
-        if (fact.ev.error.len)
-            keep_error(delta, &fact);
-        if (fact.ev.metric.len)
-            fold_metric(group, delta, &fact);
+        fold_usual(group, delta, word, &sample);
+        if (rare)
+            fold_rare(group, delta, &fact);
     }
+    group->samples = (uint32_t)(sample - group->sample);
 }
 
 /* ---- finishing ---- */
@@ -440,22 +512,20 @@ static void make_runs(struct group *group)
 static void make_instances(struct group *group)
 {
     group->instances = 0;
-    group->instance = room(group->instance, &group->instance_capacity, group->gauge_sets + 1,
-                           sizeof(*group->instance));
+    group->instance = room(group->instance, &group->instance_capacity,
+                           group->deltas + group->gauge_sets + 1, sizeof(*group->instance));
     for (uint32_t i = 0; i < group->deltas; i++) {
         struct group_delta *delta = &group->delta[i];
         uint32_t at = delta->instance_at;
 
         delta->instance_at = group->instances;
-        delta->instances = 0;
-        if (!at)
-            continue;
-        if (!group->gauges[at - 1].next) { /* nearly always */
-            group->instance[group->instances++] = group->gauges[at - 1].of;
-            delta->instances = 1;
+        if (!at) { /* nearly always */
+            if (delta->instances)
+                group->instance[group->instances++] = delta->first;
             continue;
         }
         tide_record_reset(&group->scratch);
+        tide_record_merge_instance(&group->scratch, &delta->first);
         for (; at; at = group->gauges[at - 1].next)
             tide_record_merge_instance(&group->scratch, &group->gauges[at - 1].of);
         delta->instances = group->scratch.instances;
@@ -534,7 +604,7 @@ size_t group_build(struct group *group, struct tide_parcel *const *parcel, size_
         const struct tide_parcel *next = parcel[taken];
 
         facts += next->facts;
-        bytes += next->words * sizeof(*next->word) + next->text_len;
+        bytes += next->words * sizeof(*next->word);
         if (taken && (facts > GROUP_FACTS || bytes > GROUP_BYTES || group->deltas >= GROUP_DELTAS))
             break;
         fate[taken] = TIDE_FATE_COMMITTED;

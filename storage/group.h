@@ -13,19 +13,21 @@
 #include "producer.h"
 #include "row.h"
 
+/* What every event touches comes first, side by side. */
 struct group_delta {
+    struct tide_tally tally;
+    uint64_t slowest_us;
+    struct tide_instance first;      /* nearly always the only one; the others are chained */
+    uint32_t instance_at, instances; /* into group.instance; the head of the chain before, and how
+                                        many in all */
     uint32_t module;
     bool late; /* its interval was sealed before: a correction */
     int64_t start_s;
-    struct tide_tally tally;
     uint32_t run_at, runs; /* into group.run */
-    uint32_t instance_at,
-        instances;    /* into group.instance; a chain of gauges and its length before */
-    uint32_t customs; /* 1 + index into group.customs, 0: none */
-    uint64_t slowest_us;
-    const char *slowest; /* into a parcel */
+    uint32_t customs;      /* 1 + index into group.customs, 0: none */
     uint32_t slowest_len;
-    const char *error; /* into a parcel */
+    const char *slowest; /* into a parcel */
+    const char *error;   /* into a parcel */
     uint32_t error_len;
     int64_t error_us;
 };

@@ -71,6 +71,8 @@ struct tide_store {
     struct producers *producers;
     uint64_t producer_chunks; /* in the producer table */
     struct group group;
+    struct fold *folding; /* the background work under way */
+    unsigned fold_slice;  /* modules in one slice of it; 0: as many as are quick */
     struct blob blob;
     struct tide_record scratch;
     struct journal_marks marks;

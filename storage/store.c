@@ -21,8 +21,9 @@
 
 #include "tidemark/clock.h"
 #include "tidemark/log.h"
-#include "expire.h"
 #include "ballast.h"
+#include "expire.h"
+#include "fold.h"
 #include "key.h"
 #include "reader.h"
 
@@ -37,10 +38,11 @@ void tide_store_cfg_default(struct tide_store_cfg *cfg)
 {
     *cfg = (struct tide_store_cfg){.dir = "./tidemark-data",
                                    .map_bytes = UINT64_C(1) << 40,
+                                   .ballast_bytes = UINT64_C(16) << 20,
                                    .interval_s = 30,
                                    .grace_s = 5,
                                    .lateness_s = 73 * 3600,
-                                   .fold_after_s = 3600,
+                                   .fold_after_s = INT32_MAX, /* until ranges read chunks */
                                    .max_modules = 100000,
                                    .dedup_window_s = 73 * 3600,
                                    .dedup_max_chunks = 4000000,
@@ -207,6 +209,7 @@ enum tide_rc tide_store_open(const struct tide_store_cfg *cfg, struct tide_store
         producers_new(PRODUCERS_MAX, cfg->dedup_max_chunks, refresh_s(cfg->dedup_window_s));
     store->expiry = expiry_new(store);
     group_init(&store->group);
+    store->folding = fold_new();
     tide_record_init(&store->scratch);
     if ((rc = make_dir(cfg->dir, err)) || (rc = lock_dir(store, err)) ||
         (rc = open_env(store, err)) || (rc = schema_open(store, err)) ||
@@ -239,6 +242,7 @@ void tide_store_close(struct tide_store *store)
     expiry_free(store->expiry);
     tide_retention_fini(&store->cfg.retention);
     group_fini(&store->group);
+    fold_free(store->folding);
     tide_record_fini(&store->scratch);
     blob_fini(&store->blob);
     free(store->marks.mark);
@@ -348,6 +352,12 @@ enum tide_rc store_recover(struct tide_store *store, struct tide_err *err)
     store->unsure = false;
     if (store->state.sealed_upto_s > head_current(store->head)->sealed_upto_s)
         seal_publish(store); /* it was the end of a seal, and it had happened */
+    fold_forget(store->folding);
+    if (!store->attempt.count) { /* a slice of the fold may have happened */
+        head_begin(store->head);
+        head_draft(store->head)->commit_seq = store->state.commit_seq;
+        head_publish(store->head);
+    }
     return TIDE_OK;
 }
 

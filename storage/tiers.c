@@ -388,16 +388,13 @@ void tier_apply(struct tier_writer *writer, struct txn *txn, uint32_t interval_s
         more = !last && tier_older(&task.cursor, module);
     }
     for (size_t i = 0; i < count && !stumbled(&task); i++) {
-        bool again = i && edit[i].start_s == edit[i - 1].start_s;
-
         assert(i == 0 || edit[i].start_s >= edit[i - 1].start_s);
         while (at < writer->entries && writer->entry[at].start_s < edit[i].start_s)
             at++;
         if (at == writer->entries || writer->entry[at].start_s != edit[i].start_s)
             *insert(writer, at) =
                 (struct chunk_entry){edit[i].start_s, 0, record_new(writer, &task.records)};
-        if (!again)
-            writer->entry[at].revision++;
+        writer->entry[at].revision += edit[i].corrections;
         apply_one(&task, at, &edit[i]);
     }
     put(&task);

@@ -78,13 +78,14 @@ void tier_append(struct tier_writer *writer, struct txn *txn, uint32_t interval_
 /* What late events do to one record. */
 struct tier_edit {
     int64_t start_s;                 /* of the tier's interval */
+    uint32_t corrections;            /* how many: the revision rises by that */
     const struct tide_record *merge; /* merged in; for the fleet all but its gauges */
     /* the fleet's gauges: in the finer record this was, and is; NULL for a module */
     const struct tide_record *before, *after;
 };
 
-/* Applies the edits, ascending by start (several may have one start), all of one period, and raises
- * the revision of each record by one; makes records that are not there. */
+/* Applies the edits, ascending by start (several may have one start), all of one period; makes
+ * records that are not there. */
 void tier_apply(struct tier_writer *writer, struct txn *txn, uint32_t interval_s,
                 enum tide_tier tier, uint32_t module, const struct tier_edit *edit, size_t count);
 

@@ -38,6 +38,10 @@
     X(COMMIT_FAILURES, "tidemark_commit_failures_total", "counter",                                \
       "Group commits that failed and were retried")                                                \
     X(SEALS, "tidemark_seals_total", "counter", "Intervals sealed to rows")                        \
+    X(FOLDED_HOURS, "tidemark_folded_hours_total", "counter",                                      \
+      "Hours of finished intervals that moved from rows into chunks")                              \
+    X(REFOLDED, "tidemark_refolded_corrections_total", "counter",                                  \
+      "Corrections by late events that were applied to chunks")                                    \
     X(EXPIRED_CHUNKS, "tidemark_expired_chunks_total", "counter",                                  \
       "Chunks of history deleted because their keep time was over")                                \
     X(EVICTED_CHUNKS, "tidemark_evicted_chunks_total", "counter",                                  \

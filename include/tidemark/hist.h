@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #define TIDE_HIST_SUB            32 /* buckets in one octave */
 #define TIDE_HIST_OCTAVES        40
@@ -23,9 +24,26 @@ struct tide_hist {
     uint16_t capacity;
 };
 
+/* Mantissa bits of 2^(k/32), and how many of them lie below c / 64 of an octave. */
+extern const uint64_t tide_hist_bound[TIDE_HIST_SUB + 1];
+extern const uint8_t tide_hist_below[64];
+
 /* The bucket of a duration in us, 0 <= us <= 2^40 (clamped). Exact: decided on the bits of the
- * double. */
-unsigned tide_hist_bucket(double us);
+ * double. Inline and without a branch: it runs once for every event. */
+static inline unsigned tide_hist_bucket(double us)
+{
+    uint64_t bits, mantissa;
+    unsigned octave, k;
+
+    us = us > 1.0 ? us : 1.0; /* the bounds themselves are in the first and the last bucket */
+    us = us < 0x1p40 ? us : 0x1p40;
+    memcpy(&bits, &us, sizeof(bits));
+    octave = (unsigned)(bits >> 52) - 1023;
+    mantissa = bits & UINT64_C(0xfffffffffffff);
+    k = tide_hist_below[mantissa >> 46];
+    k += mantissa > tide_hist_bound[k];
+    return octave * TIDE_HIST_SUB + k;
+}
 
 /* Bounds of a bucket in us: (lower, upper]. */
 double tide_hist_lower_us(unsigned bucket);

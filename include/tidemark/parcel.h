@@ -70,8 +70,6 @@ struct tide_parcel {
     uint64_t *word; /* facts, one after the other */
     uint32_t words, word_capacity;
     uint32_t facts;
-    uint32_t text_len, text_capacity;
-    char *text;               /* correlation ids, errors and metric names of facts */
     struct tide_names *names; /* the folding thread's; NULL: the parcel makes its own */
     bool own_names;
 
@@ -118,11 +116,14 @@ void tide_parcel_reject_chunk(struct tide_parcel *parcel, enum tide_chunk_reason
 /* ---- facts ----
  *
  * word 0   the subject's address
- * word 1   time_us
+ * word 1   time_us, and how many words the fact has in the highest byte
  * word 2   bits below, weight in the upper half
- * then, as the bits say: event id, low and high half; duration (a double); instance id; one word
- * per gauge; correlation and error, each offset << 32 | len into the parcel's text; a metric's name
- * likewise, and its value
+ * word 3   duration, a double, 0 without one
+ * then, as the bits say: event id, low and high half; instance id; one word per gauge; correlation;
+ * error; a metric's name, and its value
+ *
+ * A text takes as many words as its bytes need, and a word with its length before them; the
+ * length of a correlation id is in the bits.
  */
 enum {
     TIDE_FACT_KIND = 15,
@@ -132,15 +133,45 @@ enum {
     TIDE_FACT_HAS_HEALTHY = 1 << 7,
     TIDE_FACT_HEALTHY = 1 << 8,
     TIDE_FACT_INSTANCE = 1 << 9,
-    TIDE_FACT_CORRELATION = 1 << 10,
-    TIDE_FACT_ERROR = 1 << 11,
-    TIDE_FACT_GAUGES_SHIFT = 12, /* eight bits */
-    TIDE_FACT_METRIC = 1 << 20,
-    TIDE_FACT_EVENT_ID = 1 << 21,
-    TIDE_FACT_SKEWED = 1 << 22 /* with an event id only */
+    TIDE_FACT_ERROR = 1 << 10,
+    TIDE_FACT_METRIC = 1 << 11,
+    TIDE_FACT_EVENT_ID = 1 << 12,
+    TIDE_FACT_SKEWED = 1 << 13, /* with an event id only */
+    TIDE_FACT_RARE = 1 << 14,   /* a start, stop or self report; event id, error or metric */
+    TIDE_FACT_OPERATION = 1 << 15,
+    TIDE_FACT_GAUGES_SHIFT = 16,     /* eight bits */
+    TIDE_FACT_CORRELATION_SHIFT = 24 /* eight bits: its length; operations with a duration only */
 };
 
-#define TIDE_FACT_WORDS_MAX (11 + TIDE_GAUGE_COUNT)
+#define TIDE_FACT_HEAD     4 /* words that every fact has */
+#define TIDE_TEXT_WORDS(n) (((n) + 7) / 8)
+#define TIDE_FACT_WORDS_MAX                                                         \
+    (TIDE_FACT_HEAD + 2 + 1 + TIDE_GAUGE_COUNT + TIDE_TEXT_WORDS(TIDE_ID_MAX) + 1 + \
+     TIDE_TEXT_WORDS(TIDE_ERROR_TEXT_MAX) + 1 + TIDE_TEXT_WORDS(TIDE_METRIC_NAME_MAX) + 1)
+
+#define TIDE_FACT_SIZE_SHIFT 56
+
+static inline uint32_t tide_fact_size(const uint64_t *word)
+{
+    return (uint32_t)(word[1] >> TIDE_FACT_SIZE_SHIFT);
+}
+
+static inline struct tide_subject *tide_fact_subject(const uint64_t *word)
+{
+    return (struct tide_subject *)(uintptr_t)word[0];
+}
+
+static inline int64_t tide_fact_time_us(const uint64_t *word)
+{
+    return (int64_t)(word[1] & ((UINT64_C(1) << TIDE_FACT_SIZE_SHIFT) - 1));
+}
+
+/* Reads a text that has its length before it; returns what is behind it. */
+static inline const uint64_t *tide_fact_text(const uint64_t *word, struct tide_text *ret)
+{
+    *ret = (struct tide_text){(const char *)(word + 1), (uint32_t)word[0]};
+    return word + 1 + TIDE_TEXT_WORDS(ret->len);
+}
 
 /* Reads the fact at `at`, an offset in words; returns the offset of the next one. Only the fields
  * that the fact has, and those that every event has, are set: gauge[g] of gauges in ev.gauges,
@@ -151,8 +182,8 @@ static inline uint32_t tide_fact_read(const struct tide_parcel *parcel, uint32_t
     const uint64_t *word = parcel->word + at;
     uint32_t bits = (uint32_t)word[2];
 
-    ret->subject = (struct tide_subject *)(uintptr_t)word[0];
-    ret->time_us = (int64_t)word[1];
+    ret->subject = tide_fact_subject(word);
+    ret->time_us = tide_fact_time_us(word);
     ret->ev.weight = (uint32_t)(word[2] >> 32);
     ret->ev.kind = bits & TIDE_FACT_KIND;
     ret->ev.has_duration = bits & TIDE_FACT_DURATION;
@@ -161,36 +192,30 @@ static inline uint32_t tide_fact_read(const struct tide_parcel *parcel, uint32_t
     ret->ev.has_healthy = bits & TIDE_FACT_HAS_HEALTHY;
     ret->ev.healthy = bits & TIDE_FACT_HEALTHY;
     ret->ev.gauges = (uint8_t)(bits >> TIDE_FACT_GAUGES_SHIFT);
-    word += 3;
+    memcpy(&ret->ev.duration_us, word + 3, sizeof(double));
+    word += TIDE_FACT_HEAD;
     ret->has_event_id = bits & TIDE_FACT_EVENT_ID;
     if (ret->has_event_id) {
         ret->skewed = bits & TIDE_FACT_SKEWED;
         ret->event_id = (struct tide_hash128){.low = word[0], .high = word[1]};
         word += 2;
     }
-    if (bits & TIDE_FACT_DURATION)
-        memcpy(&ret->ev.duration_us, word++, sizeof(double));
     ret->instance = bits & TIDE_FACT_INSTANCE ? *word++ : 0;
     for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++)
         if (ret->ev.gauges & 1u << gauge)
             ret->ev.gauge[gauge] = (int64_t)*word++;
-    ret->ev.correlation.len = 0;
-    if (bits & TIDE_FACT_CORRELATION) {
-        ret->ev.correlation = (struct tide_text){parcel->text + (*word >> 32), (uint32_t)*word};
-        word++;
-    }
+    ret->ev.correlation =
+        (struct tide_text){(const char *)word, bits >> TIDE_FACT_CORRELATION_SHIFT};
+    word += TIDE_TEXT_WORDS(ret->ev.correlation.len);
     ret->ev.error.len = 0;
-    if (bits & TIDE_FACT_ERROR) {
-        ret->ev.error = (struct tide_text){parcel->text + (*word >> 32), (uint32_t)*word};
-        word++;
-    }
+    if (bits & TIDE_FACT_ERROR)
+        word = tide_fact_text(word, &ret->ev.error);
     ret->ev.metric.len = 0;
     if (bits & TIDE_FACT_METRIC) {
-        ret->ev.metric = (struct tide_text){parcel->text + (*word >> 32), (uint32_t)*word};
-        ret->ev.value = (int64_t)word[1];
-        word += 2;
+        word = tide_fact_text(word, &ret->ev.metric);
+        ret->ev.value = (int64_t)*word;
     }
-    return (uint32_t)(word - parcel->word);
+    return at + tide_fact_size(parcel->word + at);
 }
 
 #endif

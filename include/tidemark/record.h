@@ -67,43 +67,42 @@ void tide_tally_init(struct tide_tally *tally);
 /* Hears one self report. */
 void tide_tally_hear(struct tide_tally *tally, int64_t time_us, bool healthy);
 
-/* Folds one event, all but its histogram bucket and gauges. time_us: the event's time, never 0.
- * Inline: it runs once for every event. */
+/* Counts one event of a kind. us: its duration, rounded half up; 0 unless timed. No branches on
+ * what differs from event to event: they would be guessed wrong too often. */
+static inline void tide_tally_count(struct tide_tally *tally, unsigned kind, uint64_t weight,
+                                    bool operation, bool success, bool timed, uint64_t us,
+                                    int64_t time_us)
+{
+    uint64_t served = weight & -(uint64_t)operation;
+
+    assert(time_us > 0 && weight > 0 && kind < TIDE_EVENT_KIND_COUNT);
+    tally->kind[kind] += weight;
+    tally->requests += served;
+    tally->failed += served & -(uint64_t)!success;
+    tally->plain_requests += weight & -(uint64_t)((kind == TIDE_EVENT_REQUEST) & !operation);
+    tally->errors += weight & -(uint64_t)(kind == TIDE_EVENT_ERROR);
+    tally->samples += weight & -(uint64_t)timed;
+    tally->sum_us = tide_add_sat(tally->sum_us, tide_mul_sat(us, weight));
+    us |= (uint64_t)timed - 1; /* no minimum */
+    tally->min_us = us < tally->min_us ? us : tally->min_us;
+    us &= -(uint64_t)timed; /* no maximum */
+    tally->max_us = us > tally->max_us ? us : tally->max_us;
+    tally->first_us = time_us < tally->first_us ? time_us : tally->first_us;
+    tally->last_us = time_us > tally->last_us ? time_us : tally->last_us;
+}
+
+/* What few events say beside what is counted: an error's text, a start, a stop, a self report. */
+void tide_tally_rare(struct tide_tally *tally, const struct tide_event *ev, int64_t time_us);
+
+/* Folds one event, all but its histogram bucket and gauges. time_us: the event's time, never 0. */
 static inline void tide_tally_fold(struct tide_tally *tally, const struct tide_event *ev,
                                    int64_t time_us)
 {
-    uint64_t weight = ev->weight;
+    bool operation = tide_event_is_operation(ev), timed = operation && ev->has_duration;
 
-    assert(time_us > 0 && weight > 0 && ev->kind < TIDE_EVENT_KIND_COUNT);
-    tally->kind[ev->kind] += weight;
-    if (tide_event_is_operation(ev)) {
-        tally->requests += weight;
-        tally->failed += ev->success ? 0 : weight;
-        if (ev->has_duration) {
-            uint64_t us = (uint64_t)(ev->duration_us + 0.5);
-
-            tally->samples += weight;
-            tally->sum_us = tide_add_sat(tally->sum_us, tide_mul_sat(us, weight));
-            if (us < tally->min_us)
-                tally->min_us = us;
-            if (us > tally->max_us)
-                tally->max_us = us;
-        }
-    } else if (ev->kind == TIDE_EVENT_REQUEST) {
-        tally->plain_requests += weight;
-    }
-    if (ev->kind == TIDE_EVENT_ERROR || ev->error.len)
-        tally->errors += weight;
-    if (time_us < tally->first_us)
-        tally->first_us = time_us;
-    if (time_us > tally->last_us)
-        tally->last_us = time_us;
-    if (ev->kind == TIDE_EVENT_START && time_us > tally->start_us)
-        tally->start_us = time_us;
-    if (ev->kind == TIDE_EVENT_STOP && time_us > tally->stop_us)
-        tally->stop_us = time_us;
-    if (ev->kind == TIDE_EVENT_HEALTH && ev->has_healthy)
-        tide_tally_hear(tally, time_us, ev->healthy);
+    tide_tally_count(tally, ev->kind, ev->weight, operation, ev->success, timed,
+                     timed ? (uint64_t)(ev->duration_us + 0.5) : 0, time_us);
+    tide_tally_rare(tally, ev, time_us);
 }
 void tide_tally_merge(struct tide_tally *into, const struct tide_tally *from);
 

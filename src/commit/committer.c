@@ -45,6 +45,7 @@ struct tide_commit {
     atomic_bool stopping;
     int retry_ms; /* 0: nothing is failing */
     int64_t upkeep_us;
+    bool more_upkeep; /* the last slice of it was not the last */
 };
 
 /* ---- one group ---- */
@@ -147,8 +148,9 @@ static bool do_chores(struct tide_commit *commit)
     if (tide_clock_mono_us() - commit->upkeep_us < UPKEEP_IDLE_US)
         return true;
     rc = tide_store_upkeep(commit->store, now_us, &err);
-    if (rc != TIDE_AGAIN)
-        commit->upkeep_us = tide_clock_mono_us(); /* else: the next slice after the next group */
+    commit->more_upkeep = rc == TIDE_AGAIN; /* the next slice after the next group, or at once */
+    if (!commit->more_upkeep)
+        commit->upkeep_us = tide_clock_mono_us();
     if (rc != TIDE_OK && rc != TIDE_AGAIN) {
         report("upkeep", &err);
         return false;
@@ -175,7 +177,7 @@ static int wait_ms(const struct tide_commit *commit)
 {
     int64_t until_us = tide_store_next_seal_us(commit->store) - tide_clock_wall_us();
 
-    if (until_us <= 0)
+    if (until_us <= 0 || commit->more_upkeep)
         return 0;
     return until_us / 1000 < WAIT_MAX_MS ? (int)(until_us / 1000) + 1 : WAIT_MAX_MS;
 }

@@ -14,7 +14,7 @@
 #include "memory.h"
 
 /* Mantissa bits of 2^(k/32), k = 0..31, rounded to nearest; the last entry is never passed. */
-static const uint64_t bound[TIDE_HIST_SUB + 1] = {
+const uint64_t tide_hist_bound[TIDE_HIST_SUB + 1] = {
     UINT64_C(0x0000000000000), UINT64_C(0x059b0d3158574), UINT64_C(0x0b5586cf9890f),
     UINT64_C(0x11301d0125b51), UINT64_C(0x172b83c7d517b), UINT64_C(0x1d4873168b9aa),
     UINT64_C(0x2387a6e756238), UINT64_C(0x29e9df51fdee1), UINT64_C(0x306fe0a31b715),
@@ -29,32 +29,16 @@ static const uint64_t bound[TIDE_HIST_SUB + 1] = {
 };
 
 /* How many bounds lie below c / 64 of an octave. */
-static const uint8_t below[64] = {
+const uint8_t tide_hist_below[64] = {
     0,  1,  2,  3,  3,  4,  5,  5,  6,  7,  7,  8,  8,  9,  10, 10, 11, 11, 12, 13, 13, 14,
     14, 15, 15, 16, 16, 17, 17, 18, 18, 19, 19, 20, 20, 21, 21, 22, 22, 22, 23, 23, 24, 24,
     25, 25, 26, 26, 26, 27, 27, 28, 28, 28, 29, 29, 30, 30, 30, 31, 31, 31, 32, 32,
 };
 
-unsigned tide_hist_bucket(double us)
-{
-    uint64_t bits, mantissa;
-    unsigned octave, k;
-
-    if (!(us > 1.0))
-        return 0;
-    if (us >= 0x1p40)
-        return TIDE_HIST_BUCKETS - 1;
-    memcpy(&bits, &us, sizeof(bits));
-    octave = (unsigned)(bits >> 52) - 1023;
-    mantissa = bits & UINT64_C(0xfffffffffffff);
-    k = below[mantissa >> 46];
-    k += mantissa > bound[k];
-    return octave * TIDE_HIST_SUB + k;
-}
-
 static double bound_us(unsigned bucket)
 {
-    uint64_t bits = (uint64_t)(1023 + bucket / TIDE_HIST_SUB) << 52 | bound[bucket % TIDE_HIST_SUB];
+    uint64_t bits =
+        (uint64_t)(1023 + bucket / TIDE_HIST_SUB) << 52 | tide_hist_bound[bucket % TIDE_HIST_SUB];
     double us;
 
     memcpy(&us, &bits, sizeof(us));

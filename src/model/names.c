@@ -18,23 +18,35 @@ struct slot {
 };
 
 /* A name of 8 to 16 bytes is two words and its length: what was met lately is found by comparing
- * those, without the hash and without touching the subject. */
+ * those, without the hash and without touching the subject. The table grows with the names, so that
+ * two that are met all the time seldom share a place. */
 struct near {
     uint64_t first, last;
     struct tide_subject *subject;
     uint64_t len;
 };
 
-#define NEAR_NAMES 1024u /* a power of two */
+#define NEAR_BITS_FIRST 10 /* places at first, ... */
+#define NEAR_BITS_LAST  16 /* ... and at most, as powers of two */
+#define NEAR_SPARSE     3u /* places per name, below the most */
 
 struct tide_names {
-    struct near near[NEAR_NAMES];
+    struct near *near;
+    unsigned near_bits;
     uint64_t seed;
     uint32_t count, max;
     uint32_t slots; /* a power of two, at least twice the count */
     struct slot *slot;
     size_t memory;
 };
+
+static void make_near(struct tide_names *names, unsigned bits)
+{
+    free(names->near);
+    names->near = tide_must_realloc(NULL, sizeof(*names->near) << bits);
+    memset(names->near, 0, sizeof(*names->near) << bits);
+    names->near_bits = bits;
+}
 
 struct tide_names *tide_names_new(uint32_t max)
 {
@@ -44,6 +56,7 @@ struct tide_names *tide_names_new(uint32_t max)
     names->max = max;
     names->slots = 64;
     tide_random(&names->seed, sizeof(names->seed));
+    make_near(names, NEAR_BITS_FIRST);
     names->slot = tide_must_realloc(NULL, names->slots * sizeof(*names->slot));
     memset(names->slot, 0, names->slots * sizeof(*names->slot));
     return names;
@@ -56,12 +69,14 @@ void tide_names_free(struct tide_names *names)
     for (uint32_t i = 0; i < names->slots; i++)
         free(names->slot[i].subject);
     free(names->slot);
+    free(names->near);
     free(names);
 }
 
 size_t tide_names_memory(const struct tide_names *names)
 {
-    return sizeof(*names) + names->slots * sizeof(*names->slot) + names->memory;
+    return sizeof(*names) + (sizeof(*names->near) << names->near_bits) +
+           names->slots * sizeof(*names->slot) + names->memory;
 }
 
 static void grow(struct tide_names *names)
@@ -127,19 +142,50 @@ static struct tide_subject *find_or_add(struct tide_names *names, const char *na
     return subject;
 }
 
+/* Where a name of this look is, or would be, among the near ones: there, or in the place beside it,
+ * which is in the same cache line. */
+static inline size_t place_of(const struct tide_names *names, uint64_t first, uint64_t last)
+{
+    uint64_t mixed = (first ^ last * UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xd6e8feb86659fd93);
+
+    return (size_t)(mixed >> (64 - names->near_bits));
+}
+
+static inline bool is_near(const struct near *near, uint64_t first, uint64_t last, uint64_t len)
+{
+    return ((near->first ^ first) | (near->last ^ last) | (near->len ^ len)) == 0;
+}
+
+/* It is not among the near ones. */
+static __attribute__((noinline)) struct tide_subject *bring_near(struct tide_names *names,
+                                                                 const char *name, uint32_t len)
+{
+    uint64_t first = load8(name), last = load8(name + len - 8);
+    struct tide_subject *subject = find_or_add(names, name, len);
+    size_t place;
+
+    if (names->near_bits < NEAR_BITS_LAST && names->count * NEAR_SPARSE >> names->near_bits)
+        make_near(names, names->near_bits + 2);
+    place = place_of(names, first, last);
+    if (names->near[place].subject && !names->near[place ^ 1].subject)
+        place ^= 1;
+    names->near[place] = (struct near){first, last, subject, len};
+    return subject;
+}
+
 struct tide_subject *tide_names_get(struct tide_names *names, const char *name, uint32_t len)
 {
-    struct near *near;
     uint64_t first, last;
+    size_t place;
 
     if (len < 8 || len > 16)
         return find_or_add(names, name, len);
     first = load8(name);
     last = load8(name + len - 8);
-    near =
-        &names->near[(first ^ last * UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xd6e8feb86659fd93) >>
-                     54];
-    if (near->first != first || near->last != last || near->len != len)
-        *near = (struct near){first, last, find_or_add(names, name, len), len};
-    return near->subject;
+    place = place_of(names, first, last);
+    if (is_near(&names->near[place], first, last, len))
+        return names->near[place].subject;
+    if (is_near(&names->near[place ^ 1], first, last, len))
+        return names->near[place ^ 1].subject;
+    return bring_near(names, name, len);
 }

@@ -28,7 +28,6 @@ void tide_parcel_fini(struct tide_parcel *parcel)
     struct tide_names *names = parcel->own_names ? NULL : parcel->names;
 
     free(parcel->word);
-    free(parcel->text);
     if (parcel->own_names)
         tide_names_free(parcel->names);
     tide_parcel_init(parcel, names);
@@ -36,7 +35,7 @@ void tide_parcel_fini(struct tide_parcel *parcel)
 
 size_t tide_parcel_memory(const struct tide_parcel *parcel)
 {
-    return sizeof(*parcel) + parcel->word_capacity * sizeof(*parcel->word) + parcel->text_capacity +
+    return sizeof(*parcel) + parcel->word_capacity * sizeof(*parcel->word) +
            (parcel->own_names ? tide_names_memory(parcel->names) : 0);
 }
 
@@ -44,7 +43,6 @@ static void drop_facts(struct tide_parcel *parcel)
 {
     parcel->words = 0;
     parcel->facts = 0;
-    parcel->text_len = 0;
 }
 
 void tide_parcel_reset(struct tide_parcel *parcel)
@@ -88,15 +86,14 @@ static inline void copy_text(char *to, const char *from, uint32_t len)
     memcpy(to + len - 8, &word, sizeof(word));
 }
 
-/* Keeps a text; returns its word. */
-static uint64_t keep_text(struct tide_parcel *parcel, const struct tide_text *text, uint32_t max)
+/* A text with its length before it; returns what is behind it. */
+static uint64_t *put_text(uint64_t *word, const struct tide_text *text, uint32_t max)
 {
-    uint32_t len = text->len > max ? max : text->len, at = parcel->text_len;
+    uint32_t len = text->len > max ? max : text->len;
 
-    parcel->text = tide_must_grow(parcel->text, &parcel->text_capacity, at + len, 1);
-    copy_text(parcel->text + at, text->start, len);
-    parcel->text_len = at + len;
-    return (uint64_t)at << 32 | len;
+    *word++ = len;
+    copy_text((char *)word, text->start, len);
+    return word + TIDE_TEXT_WORDS(len);
 }
 
 static uint64_t instance_id(const struct tide_fold_rules *rules, const struct tide_text *name)
@@ -132,31 +129,50 @@ static uint32_t sampled_weight(const struct tide_parcel *parcel,
     return tide_sample_weight(subject->share, tide_hash64(SAMPLE_SEED, of, sizeof(of)), weight);
 }
 
+/* What only some events have, and what needs more than counting. Returns what is behind it. */
+static uint64_t *write_rare(uint64_t *word, const struct tide_event *ev, uint32_t *bits)
+{
+    if (ev->error.len) {
+        *bits |= TIDE_FACT_ERROR;
+        word = put_text(word, &ev->error, TIDE_ERROR_TEXT_MAX);
+    }
+    if (ev->metric.len) {
+        *bits |= TIDE_FACT_METRIC;
+        word = put_text(word, &ev->metric, TIDE_METRIC_NAME_MAX);
+        *word++ = (uint64_t)ev->value;
+    }
+    return word;
+}
+
+static inline bool is_rare(const struct tide_event *ev)
+{
+    const unsigned kinds = 1u << TIDE_EVENT_START | 1u << TIDE_EVENT_STOP | 1u << TIDE_EVENT_HEALTH;
+
+    return (ev->event_id.len | ev->error.len | ev->metric.len | (kinds >> ev->kind & 1)) != 0;
+}
+
 static void write_fact(struct tide_parcel *parcel, const struct tide_fold_rules *rules,
                        struct tide_subject *subject, const struct tide_event *ev, int64_t time_us,
                        bool skewed)
 {
-    bool timed = ev->has_duration && tide_event_is_operation(ev);
-    uint32_t bits = ev->kind;
-    uint64_t *word;
+    bool operation = tide_event_is_operation(ev), rare = is_rare(ev);
+    double duration_us = ev->has_duration ? ev->duration_us : 0;
+    uint32_t bits = ev->kind, id_len = 0;
+    uint64_t *fact, *word;
 
     if (parcel->words + TIDE_FACT_WORDS_MAX > parcel->word_capacity)
         parcel->word = tide_must_grow(parcel->word, &parcel->word_capacity,
                                       parcel->words + TIDE_FACT_WORDS_MAX, sizeof(*parcel->word));
-    word = parcel->word + parcel->words;
-    word[0] = (uint64_t)(uintptr_t)subject;
-    word[1] = (uint64_t)time_us;
-    word += 3;
+    fact = parcel->word + parcel->words;
+    fact[0] = (uint64_t)(uintptr_t)subject;
+    memcpy(fact + 3, &duration_us, sizeof(double));
+    word = fact + TIDE_FACT_HEAD;
     if (ev->event_id.len) {
         struct tide_hash128 id = event_id(rules, ev);
 
         bits |= TIDE_FACT_EVENT_ID | (skewed ? TIDE_FACT_SKEWED : 0u);
         *word++ = id.low;
         *word++ = id.high;
-    }
-    if (ev->has_duration) {
-        bits |= TIDE_FACT_DURATION;
-        memcpy(word++, &ev->duration_us, sizeof(double));
     }
     if (ev->gauges) {
         bits |= (uint32_t)ev->gauges << TIDE_FACT_GAUGES_SHIFT;
@@ -168,23 +184,21 @@ static void write_fact(struct tide_parcel *parcel, const struct tide_fold_rules 
             if (ev->gauges & 1u << gauge)
                 *word++ = (uint64_t)ev->gauge[gauge];
     }
-    if (timed && ev->correlation.len) {
-        bits |= TIDE_FACT_CORRELATION;
-        *word++ = keep_text(parcel, &ev->correlation, TIDE_ID_MAX);
+    if (operation && ev->has_duration) {
+        id_len = ev->correlation.len > TIDE_ID_MAX ? TIDE_ID_MAX : ev->correlation.len;
+        copy_text((char *)word, ev->correlation.start, id_len);
+        word += TIDE_TEXT_WORDS(id_len);
     }
-    if (ev->error.len) {
-        bits |= TIDE_FACT_ERROR;
-        *word++ = keep_text(parcel, &ev->error, TIDE_ERROR_TEXT_MAX);
-    }
-    if (ev->metric.len) {
-        bits |= TIDE_FACT_METRIC;
-        *word++ = keep_text(parcel, &ev->metric, TIDE_METRIC_NAME_MAX);
-        *word++ = (uint64_t)ev->value;
-    }
-    bits |= (ev->has_outcome ? TIDE_FACT_OUTCOME : 0u) | (ev->success ? TIDE_FACT_SUCCESS : 0u) |
-            (ev->has_healthy ? TIDE_FACT_HAS_HEALTHY : 0u) | (ev->healthy ? TIDE_FACT_HEALTHY : 0u);
-    parcel->word[parcel->words + 2] = (uint64_t)ev->weight << 32 | bits;
-    parcel->words = (uint32_t)(word - parcel->word);
+    if (rare)
+        word = write_rare(word, ev, &bits);
+    bits |= (ev->has_duration ? TIDE_FACT_DURATION : 0u) |
+            (ev->has_outcome ? TIDE_FACT_OUTCOME : 0u) | (ev->success ? TIDE_FACT_SUCCESS : 0u) |
+            (ev->has_healthy ? TIDE_FACT_HAS_HEALTHY : 0u) |
+            (ev->healthy ? TIDE_FACT_HEALTHY : 0u) | (rare ? TIDE_FACT_RARE : 0u) |
+            (operation ? TIDE_FACT_OPERATION : 0u) | id_len << TIDE_FACT_CORRELATION_SHIFT;
+    fact[1] = (uint64_t)(word - fact) << TIDE_FACT_SIZE_SHIFT | (uint64_t)time_us;
+    fact[2] = (uint64_t)ev->weight << 32 | bits;
+    parcel->words += (uint32_t)(word - fact);
     parcel->facts++;
 }
 
@@ -198,8 +212,10 @@ void tide_parcel_fold(struct tide_parcel *parcel, const struct tide_fold_rules *
 
     static_assert(TIDE_EVENT_KIND_COUNT <= TIDE_FACT_KIND + 1, "a kind fits its bits");
     static_assert(TIDE_GAUGE_COUNT <= 8, "gauges fit their bits");
+    static_assert(TIDE_FACT_WORDS_MAX <= 255, "the size of a fact fits its byte");
+    static_assert(TIDE_ID_MAX <= 255, "the length of a correlation id fits its bits");
     assert(ev->module.len > 0 && ev->module.len <= TIDE_MODULE_NAME_MAX && arrival_us > 0 &&
-           ev->weight > 0);
+           arrival_us >> 55 == 0 && ev->weight > 0);
     parcel->books.received++;
     if (time_us < arrival_us - rules->lateness_s * 1000000) {
         parcel->books.late++;

@@ -31,6 +31,18 @@ void tide_tally_hear(struct tide_tally *tally, int64_t time_us, bool healthy)
     }
 }
 
+void tide_tally_rare(struct tide_tally *tally, const struct tide_event *ev, int64_t time_us)
+{
+    if (ev->error.len && ev->kind != TIDE_EVENT_ERROR)
+        tally->errors += ev->weight;
+    if (ev->kind == TIDE_EVENT_START && time_us > tally->start_us)
+        tally->start_us = time_us;
+    if (ev->kind == TIDE_EVENT_STOP && time_us > tally->stop_us)
+        tally->stop_us = time_us;
+    if (ev->kind == TIDE_EVENT_HEALTH && ev->has_healthy)
+        tide_tally_hear(tally, time_us, ev->healthy);
+}
+
 void tide_tally_merge(struct tide_tally *into, const struct tide_tally *from)
 {
     into->requests += from->requests;

@@ -103,8 +103,8 @@ static inline unsigned tide_field_find_any(const char *key, uint32_t len)
     return field != TIDE_FIELD_UNKNOWN ? field : tide_field_find_alias(key, len);
 }
 
-/* The kind of an event by its name or by a name that other producers use for it; -1: unknown. */
-static inline int tide_kind_find(const char *key, uint32_t len)
+/* As tide_kind_find, by comparing with one name after the other. */
+static inline int tide_kind_find_slow(const char *key, uint32_t len)
 {
 #define TIDE_X(id, name)   \
     if (TIDE_KEY_IS(name)) \
@@ -122,6 +122,54 @@ static inline int tide_kind_find(const char *key, uint32_t len)
     if (TIDE_KEY_IS("config_change"))
         return TIDE_EVENT_CONFIG;
     return -1;
+}
+
+/* The kind of an event by its name or by a name that other producers use for it; -1: unknown.
+ *
+ * The kind differs from event to event, so comparisons in a row are guessed wrong more often than
+ * not. Length and first letter tell the names apart: they pick the only candidate, and one
+ * comparison, which nearly always holds, settles it. `room`: readable bytes from key on. A row of
+ * the table of kinds that is missing here only costs time. */
+#define TIDE_KIND_ROOM             16
+#define TIDE_KIND_SLOT(first, len) (((unsigned)(first)*5 + (len)) & 31)
+
+static inline int tide_kind_find(const char *key, uint32_t len, size_t room)
+{
+    static const uint8_t candidate[32] = {
+        [TIDE_KIND_SLOT('s', 5)] = TIDE_EVENT_START,
+        [TIDE_KIND_SLOT('s', 4)] = TIDE_EVENT_STOP,
+        [TIDE_KIND_SLOT('h', 6)] = TIDE_EVENT_HEALTH,
+        [TIDE_KIND_SLOT('r', 7)] = TIDE_EVENT_REQUEST,
+        [TIDE_KIND_SLOT('r', 8)] = TIDE_EVENT_RESPONSE,
+        [TIDE_KIND_SLOT('e', 5)] = TIDE_EVENT_ERROR,
+        [TIDE_KIND_SLOT('p', 11)] = TIDE_EVENT_PERFORMANCE,
+        [TIDE_KIND_SLOT('c', 6)] = TIDE_EVENT_CONFIG,
+        [TIDE_KIND_SLOT('m', 6)] = TIDE_EVENT_METRIC,
+        [TIDE_KIND_SLOT('d', 5)] = TIDE_EVENT_DEBUG,
+    };
+    static const struct {
+        char text[TIDE_KIND_ROOM];
+        uint64_t len;
+    } name[TIDE_EVENT_KIND_COUNT] = {
+#define TIDE_X(id, text) {text, sizeof(text) - 1},
+        TIDE_EVENT_KINDS(TIDE_X)
+#undef TIDE_X
+    };
+    /* The first len bytes of a word pair, as a mask: read `len` bytes before the middle. */
+    static const uint64_t ones[4] = {UINT64_MAX, UINT64_MAX, 0, 0};
+    uint64_t given[2], expected[2], mask[2];
+    unsigned kind;
+
+    if (room < TIDE_KIND_ROOM || len > TIDE_KIND_ROOM)
+        return tide_kind_find_slow(key, len);
+    kind = candidate[TIDE_KIND_SLOT((unsigned char)key[0], len)];
+    memcpy(given, key, sizeof(given));
+    memcpy(expected, name[kind].text, sizeof(expected));
+    memcpy(mask, (const char *)ones + TIDE_KIND_ROOM - len, sizeof(mask));
+    if (((((given[0] ^ expected[0]) & mask[0]) | ((given[1] ^ expected[1]) & mask[1])) |
+         (name[kind].len ^ len)) == 0)
+        return (int)kind;
+    return tide_kind_find_slow(key, len);
 }
 
 #endif

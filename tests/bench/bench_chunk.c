@@ -27,7 +27,8 @@
 enum shape {
     TWELVE,   /* the twelve figures only: one sample per gauge, times constant */
     REPORTED, /* full; three performance events an interval carry all gauges */
-    CARRIED   /* full; every response carries all gauges */
+    CARRIED,  /* full; every response carries all gauges */
+    METRICS   /* as REPORTED, and three times an interval five custom metrics */
 };
 
 struct figures {
@@ -120,6 +121,28 @@ static void sample_gauges(struct tide_instance *instance, const struct module *m
                     (uint64_t)fabs(module->connections + 0.8 * normal()), 1);
 }
 
+/* A level, a share, a counter, a temperature that is told once and a constant. */
+static void sample_metrics(struct tide_record *record, const struct module *module, int t, int i,
+                           int64_t time_us)
+{
+    double level = module->threads + 8 * normal(), share = 40 + 9 * normal();
+
+    tide_customs_fold(&record->customs, "queue.depth", 11, (int64_t)level * TIDE_METRIC_SCALE,
+                      time_us, 1);
+    tide_customs_fold(&record->customs, "cache.hit_ratio", 15, (int64_t)(share * 100) * 10000,
+                      time_us, 1);
+    tide_customs_fold(&record->customs, "jobs.done", 9,
+                      ((int64_t)t * 3 + i) * 17 * TIDE_METRIC_SCALE +
+                          (int64_t)(uniform() * 9) * TIDE_METRIC_SCALE,
+                      time_us, 1);
+    if (i == 0)
+        tide_customs_fold(&record->customs, "room.temperature", 16,
+                          (int64_t)(210 + 3 * normal()) * 100000, time_us, 1);
+    tide_customs_fold(&record->customs, "workers.configured", 18, 16 * TIDE_METRIC_SCALE, time_us,
+                      1);
+    record->tally.kind[TIDE_EVENT_METRIC] += i == 0 ? 5 : 4;
+}
+
 static void single(struct tide_gauge_state *state, uint64_t last, uint64_t max, int64_t time_us)
 {
     *state = (struct tide_gauge_state){
@@ -183,7 +206,7 @@ static bool fill(struct tide_record *record, struct module *module, int number, 
     }
     tally->first_us = INT64_MAX;
     tally->last_us = 0;
-    for (int i = 0; i < events + (shape == REPORTED ? 3 : 0); i++) {
+    for (int i = 0; i < events + (shape == REPORTED || shape == METRICS ? 3 : 0); i++) {
         bool report = i >= events;
 
         us = start_us + (int64_t)(report ? (i - events) * 10e6 + 1e6 + 3000 * uniform()
@@ -193,6 +216,8 @@ static bool fill(struct tide_record *record, struct module *module, int number, 
         tally->kind[TIDE_EVENT_PERFORMANCE] += report;
         if (report || shape == CARRIED)
             sample_gauges(&instance, module, us);
+        if (report && shape == METRICS)
+            sample_metrics(record, module, t, i - events, us);
     }
     if (instance.gauge[0].count)
         tide_record_merge_instance(record, &instance);
@@ -305,6 +330,7 @@ int main(int argc, char **argv)
         {"quiet, full, 3 gauge reports", 3, REPORTED, "-", "-"},
         {"quiet, full, gauges on every event", 3, CARRIED, "-", "-"},
         {"very busy, full, gauges on every event", 1000, CARRIED, "-", "-"},
+        {"quiet, full, 5 custom metrics x 3", 3, METRICS, "-", "-"},
     };
     int modules = argc > 1 ? atoi(argv[1]) : 200;
 

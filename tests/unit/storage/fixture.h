@@ -43,6 +43,7 @@ struct world {
     struct tide_store *store;
     struct tide_fold_rules rules;
     int64_t now_us;
+    int64_t late_s; /* one event in ten is up to this old; 0: up to two minutes */
     struct kept *kept;
     size_t events, capacity;
     struct tide_ledger books;
@@ -93,6 +94,7 @@ static inline void world_prepare(struct world *world)
     tide_store_cfg_default(&world->cfg);
     snprintf(world->cfg.dir, sizeof(world->cfg.dir), "%s/store", world->dir);
     world->cfg.map_bytes = UINT64_C(1) << 32;
+    world->cfg.ballast_bytes = 0;
     world->cfg.interval_s = INTERVAL_S;
     world->cfg.grace_s = 2;
     world->cfg.lateness_s = 4000;
@@ -134,6 +136,8 @@ static inline void chunk_fill(struct world *world, struct tide_parcel *parcel, u
         int64_t age_s = tide_any_between(&seed, 0, 6) ? tide_any_between(&seed, 0, 15)
                                                       : tide_any_between(&seed, 0, 120);
 
+        if (world->late_s && tide_any_between(&seed, 0, 9) == 0)
+            age_s = tide_any_between(&seed, 0, world->late_s);
         ev.time_us = arrival_us - age_s * 1000000 - tide_any_between(&seed, 0, 3);
         ev.module = tide_any_name(module);
         tide_parcel_fold(parcel, &world->rules, &ev, arrival_us);

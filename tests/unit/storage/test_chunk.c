@@ -165,11 +165,63 @@ static struct series *make_days(void)
     return series;
 }
 
+static void metric(struct tide_record *record, const char *name, int64_t us, int64_t value,
+                   uint32_t weight)
+{
+    struct tide_event ev = {.kind = TIDE_EVENT_METRIC,
+                            .weight = weight,
+                            .metric = {name, (uint32_t)strlen(name)},
+                            .value = value};
+
+    tide_record_fold(record, &ev, us, 0);
+}
+
+/* Custom metrics: a level, a counter, one that is seldom there, pairs, the ends of what there is,
+ * and more names than a record has. */
+static struct series *make_customs(void)
+{
+    struct series *series = new_series(30);
+
+    for (int i = 0; i < 24; i++) {
+        int64_t start_s = START_S + 30 * i, us = start_s * 1000000;
+        struct tide_record *record = add(series, start_s, 0);
+
+        if (i == 20)
+            continue;
+        for (int k = 0; k < 3; k++) {
+            metric(record, "queue_depth", us + k * 10000000 + i * 7,
+                   (int64_t)(i * 37 % 11 + k * 5 % 7) * 1000000, 1);
+            metric(record, "jobs", us + k * 10000000 + i * 7 + 1, (i * 3 + k) * INT64_C(2500000),
+                   1);
+        }
+        metric(record, "temperature", us + 5000000, INT64_C(-21500000) + i * 250000, 1);
+        for (int k = 0; k < 2; k++)
+            metric(record, "pair", us + 6000000 + k, (i * 13 % 7 - k * 3) * INT64_C(1000000), 1);
+        if (i % 7 == 3)
+            metric(record, "seldom", us + 29999999, i, 4000000000u);
+        if (i == 9)
+            for (int k = 0; k < 4; k++)
+                metric(record, "extreme", us + k,
+                       k % 2 ? 1 - TIDE_METRIC_UNITS : TIDE_METRIC_UNITS - 1 - k / 2,
+                       k % 2 ? 7 : UINT32_MAX);
+    }
+    for (int k = 0; k < 64; k++) {
+        char name[16];
+
+        snprintf(name, sizeof(name), "many.%02d", k);
+        metric(&series->record[23], name, (START_S + 30 * 23) * 1000000 + k, k * 1000000, 1);
+    }
+    return series;
+}
+
 static const struct {
     const char *name;
     struct series *(*make)(void);
-} goldens[] = {
-    {"example", make_example}, {"usual", make_usual}, {"rare", make_rare}, {"days", make_days}};
+} goldens[] = {{"example", make_example},
+               {"usual", make_usual},
+               {"rare", make_rare},
+               {"days", make_days},
+               {"customs", make_customs}};
 
 /* ---- text ---- */
 
@@ -204,6 +256,15 @@ static void print_row(FILE *to, const struct chunk_reader *reader, uint32_t i)
                         row->instance[k].id, tide_gauge_info[gauge].field, state->count,
                         state->time_us, state->last, state->max, state->sum);
         }
+    for (uint32_t k = 0; k < row->customs.count; k++) {
+        const struct tide_custom *custom = &row->customs.item[k];
+
+        fprintf(to,
+                "  custom %.*s count %" PRIu64 " time_us %" PRId64 " min %" PRId64 " max %" PRId64
+                " last %" PRId64 " sum 0x%016" PRIx64 "%016" PRIx64 "\n",
+                custom->len, custom->name, custom->count, custom->time_us, custom->min, custom->max,
+                custom->last, (uint64_t)(custom->sum >> 64), (uint64_t)custom->sum);
+    }
     run = chunk_hist(reader, i, &runs);
     fprintf(to, "  buckets");
     for (uint32_t k = 0; k < runs; k++)
@@ -416,6 +477,57 @@ static void a_record_larger_than_a_page_goes_alone(void **state)
     end_series(series);
 }
 
+/* Folding two values leaves their sum; a record may hold another all the same. */
+static void sums_of_two_need_not_be_their_ends(void **state)
+{
+    struct series *series = new_series(30);
+    struct chunk_reader reader;
+    struct blob blob = {0};
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct tide_record *record = add(series, START_S + 30 * i, 0);
+        struct tide_custom custom = {
+            .sum = 25 + i, .count = 2, .min = 10, .max = 15, .last = 12, .len = 1, .name = "x"};
+
+        custom.time_us = (START_S + 30 * i) * 1000000 + 1;
+        tide_customs_merge_one(&record->customs, &custom);
+    }
+    chunk_reader_init(&reader);
+    assert_int_equal(chunk_encode(&blob, series->entry, 4, 30, CHUNK_PAYLOAD_MAX), 4);
+    read_whole(&reader, blob.start, blob.len);
+    for (uint32_t i = 0; i < 4; i++)
+        assert_true(tide_customs_equal(&reader.row[i].customs, &series->record[i].customs));
+    chunk_reader_fini(&reader);
+    blob_fini(&blob);
+    end_series(series);
+}
+
+static size_t size_of_first(const struct series *series, size_t count)
+{
+    struct blob blob = {0};
+    size_t len;
+
+    assert_int_equal(chunk_encode(&blob, series->entry, count, 30, CHUNK_PAYLOAD_MAX), count);
+    len = blob.len;
+    blob_fini(&blob);
+    return len;
+}
+
+/* Counters, constants and metrics of one value an interval: a name costs its bytes once. */
+static void a_custom_metric_costs_little_more_than_its_values(void **state)
+{
+    struct series *series = make_usual();
+    size_t without = size_of_first(series, 60), with;
+
+    (void)state;
+    for (int i = 0; i < 60; i++)
+        metric(&series->record[i], "constant.metric", series->record[i].tally.last_us, 4000000, 1);
+    with = size_of_first(series, 60);
+    assert_in_range(with - without, 20, 40);
+    end_series(series);
+}
+
 /* version, flags, then varints: count, width, first, span, columns, length of fields */
 static bool opens(uint8_t version, uint8_t flags, uint64_t count, uint64_t width, uint64_t first,
                   uint64_t span, uint64_t columns, uint64_t fields)
@@ -483,6 +595,8 @@ int main(void)
         cmocka_unit_test(fields_are_read_without_the_histograms),
         cmocka_unit_test(a_chunk_is_cut_to_its_size),
         cmocka_unit_test(a_record_larger_than_a_page_goes_alone),
+        cmocka_unit_test(sums_of_two_need_not_be_their_ends),
+        cmocka_unit_test(a_custom_metric_costs_little_more_than_its_values),
         cmocka_unit_test(a_header_out_of_bounds_is_refused),
         cmocka_unit_test(bytes_behind_the_end_are_refused),
     };

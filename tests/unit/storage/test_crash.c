@@ -296,7 +296,8 @@ static bool withstands(int code, unsigned n)
             continue;
         assert_true(fault.failed);
         if (world.store) {
-            assert_int_not_equal(tide_store_state(world.store), TIDE_STORE_OK);
+            if (script[i].what != UPKEEP) /* which may fail while it looks for something to do */
+                assert_int_not_equal(tide_store_state(world.store), TIDE_STORE_OK);
             compare_now(&world); /* nothing happened, and reading goes on */
         }
         if (script[i].what == REOPEN)
