@@ -1,7 +1,7 @@
-/* ballast - see ballast.h. Its size is a thousandth of the free space when it is made, 4 to 16 MiB
- * (a slice of deleting takes some 50 pages, and the next one gets them back), but never more than a
- * 64th of the disk. A file system that cannot allocate without writing has
- * none; neither has one so small that it would not be worth it.
+/* ballast - see ballast.h. Its size is a hundredth of the free space when it is made, 4 to 8 MiB,
+ * twice what the largest chore writes in one transaction, but never more than a 64th of the disk. A
+ * file system that cannot allocate without writing has none; neither has one so small that it would
+ * not be worth it.
  */
 #include "ballast.h"
 
@@ -35,7 +35,7 @@ static struct disk look(const struct tide_store *store)
 
 static uint64_t wanted_bytes(const struct tide_store *store, const struct disk *disk)
 {
-    uint64_t bytes = disk->free_bytes / 1000;
+    uint64_t bytes = disk->free_bytes / 100;
 
     if (bytes < SIZE_LEAST)
         bytes = SIZE_LEAST;

@@ -27,6 +27,7 @@
 
 #define SLICE_US      3000         /* a slice ends with the first module after this ... */
 #define SLICE_MODULES 64           /* ... or with so many */
+#define PART_ROWS     180          /* rows of one module taken at once, or those of five minutes */
 #define SLICE_ROWS    4096         /* rows deleted by one transaction, ... */
 #define SLICE_BYTES   (160 * 4096) /* ... of so many bytes: fewer than 256 pages */
 #define REFOLD_US     60000000     /* corrections wait this long for each other */
@@ -47,7 +48,8 @@ struct fold {
 
     enum step step;
     int64_t from_s;    /* of the step */
-    uint32_t next;     /* its first module that is not done */
+    uint32_t next;     /* its first module that is not done ... */
+    int64_t part_s;    /* ... and of whose hour this much is; `merged` is the merge of that */
     bool rows_wasted;  /* rows before hours_upto may be there */
     int64_t refold_us; /* when corrections were all applied last */
     bool refolding;
@@ -146,20 +148,23 @@ enum tide_rc fold_finish(struct tide_store *store, struct slices *slices,
     return TIDE_OK;
 }
 
-/* Merges runs of entries into records of a coarser tier, which take the places after them. */
-static size_t coarsen(struct fold *fold, size_t from, size_t count, size_t to, int64_t width_s)
+/* Merges runs of the `count` entries into records of a coarser tier, which take the places after
+ * them. */
+static size_t coarsen(struct fold *fold, size_t count, int64_t width_s)
 {
     size_t made = 0;
 
-    for (size_t i = from; i < from + count; i++) {
+    for (size_t i = 0; i < count; i++) {
         int64_t start_s = tide_floor_s(fold->entry[i].start_s, width_s);
+        size_t to = count + made;
 
-        if (made == 0 || fold->entry[to + made - 1].start_s != start_s) {
-            tide_record_reset(&fold->record[to + made]);
-            fold->entry[to + made] = (struct chunk_entry){start_s, 0, &fold->record[to + made]};
+        if (made == 0 || fold->entry[to - 1].start_s != start_s) {
+            tide_record_reset(&fold->record[to]);
+            fold->entry[to] = (struct chunk_entry){start_s, 0, &fold->record[to]};
             made++;
+            to++;
         }
-        tide_record_merge(&fold->record[to + made - 1], &fold->record[i]);
+        tide_record_merge(&fold->record[to - 1], &fold->record[i]);
     }
     return made;
 }
@@ -249,14 +254,42 @@ static uint32_t lowest(const struct fold *fold, size_t lanes)
     return module;
 }
 
-static void fold_hour_of(struct tide_store *store, struct txn *txn, uint32_t module)
+/* Lanes whose rows of this module were taken by an earlier slice go on to the next one. */
+static void leave(struct fold *fold, struct txn *txn, size_t lanes, uint32_t module)
+{
+    for (size_t i = 0; i < lanes; i++) {
+        struct lane *lane = &fold->lane[i];
+        MDB_val key, value;
+
+        while (lane->module == module)
+            lane_look(lane, txn, mdb_cursor_get(lane->cursor, &key, &value, MDB_NEXT), &key);
+    }
+}
+
+/* How much of a module's hour is folded at once: PART_ROWS intervals at most, whole records of 5m.
+ */
+static int64_t part_width_s(uint32_t interval_s)
+{
+    int64_t width_s = HOUR_S;
+
+    while (width_s / interval_s > PART_ROWS && width_s > 300)
+        width_s = width_s == HOUR_S ? 1800 : width_s == 1800 ? 600 : 300;
+    return width_s;
+}
+
+/* The next part of the hour of fold->next. */
+static void fold_part(struct tide_store *store, struct txn *txn)
 {
     struct fold *fold = store->folding;
-    uint32_t interval_s = store->identity.interval_s;
-    size_t lanes = HOUR_S / interval_s, rows = 0, fives, hours;
+    uint32_t interval_s = store->identity.interval_s, module = fold->next;
+    int64_t width_s = part_width_s(interval_s);
+    size_t from = (size_t)(fold->part_s / interval_s), lanes = (size_t)(width_s / interval_s);
+    size_t rows = 0, fives;
 
-    make_room(fold, lanes + HOUR_S / 300 + 1);
-    for (size_t i = 0; i < lanes; i++) {
+    make_room(fold, lanes + (size_t)width_s / 300);
+    if (fold->part_s == 0)
+        tide_record_reset(&fold->merged);
+    for (size_t i = from; i < from + lanes; i++) {
         struct lane *lane = &fold->lane[i];
 
         if (lane->module == module && lane_take(fold, lane, txn, &fold->record[rows])) {
@@ -264,17 +297,28 @@ static void fold_hour_of(struct tide_store *store, struct txn *txn, uint32_t mod
             rows++;
         }
     }
-    fives = coarsen(fold, 0, rows, rows, 300);
-    hours = coarsen(fold, rows, fives, rows + fives, HOUR_S);
-    if (rows == 0)
+    fives = coarsen(fold, rows, 300);
+    for (size_t i = rows; i < rows + fives; i++)
+        tide_record_merge(&fold->merged, &fold->record[i]);
+    if (rows) {
+        int64_t from_s = fold->from_s + fold->part_s;
+
+        tier_append(&fold->writer, txn, interval_s, TIDE_TIER_RAW, module, from_s, fold->entry,
+                    rows);
+        tier_append(&fold->writer, txn, interval_s, TIDE_TIER_5M, module, from_s,
+                    fold->entry + rows, fives);
+    }
+    fold->part_s += width_s;
+    if (fold->part_s < HOUR_S)
         return;
-    assert(hours == 1);
-    tier_append(&fold->writer, txn, interval_s, TIDE_TIER_RAW, module, fold->from_s, fold->entry,
-                rows);
-    tier_append(&fold->writer, txn, interval_s, TIDE_TIER_5M, module, fold->from_s,
-                fold->entry + rows, fives);
-    tier_append(&fold->writer, txn, interval_s, TIDE_TIER_1H, module, fold->from_s,
-                fold->entry + rows + fives, hours);
+    if (!tide_record_empty(&fold->merged)) {
+        struct chunk_entry hour = {fold->from_s, 0, &fold->merged};
+
+        tier_append(&fold->writer, txn, interval_s, TIDE_TIER_1H, module, fold->from_s, &hour, 1);
+    }
+    leave(fold, txn, HOUR_S / interval_s, module);
+    fold->part_s = 0;
+    fold->next = module + 1;
 }
 
 static enum tide_rc fold_hour(struct tide_store *store, struct tide_err *err)
@@ -290,13 +334,14 @@ static enum tide_rc fold_hour(struct tide_store *store, struct tide_err *err)
 
     slices_begin(&slices, store, UINT32_MAX);
     lanes_open(store, &slices.txn);
-    while (!slices.txn.rc && lowest(fold, lanes) != UINT32_MAX && goes_on(store, done, begin_us)) {
-        fold->next = lowest(fold, lanes);
-        fold_hour_of(store, &slices.txn, fold->next);
-        fold->next++;
+    while (!slices.txn.rc && (fold->part_s || lowest(fold, lanes) != UINT32_MAX) &&
+           goes_on(store, done, begin_us)) {
+        if (fold->part_s == 0)
+            fold->next = lowest(fold, lanes);
+        fold_part(store, &slices.txn);
         done++;
     }
-    last = lowest(fold, lanes) == UINT32_MAX;
+    last = fold->part_s == 0 && lowest(fold, lanes) == UINT32_MAX;
     lanes_close(store);
     if (last)
         next.hours_upto_s = fold->from_s + HOUR_S;
@@ -312,14 +357,16 @@ static enum tide_rc fold_hour(struct tide_store *store, struct tide_err *err)
 
 /* ---- a day ---- */
 
-/* Merges what the hours of the day hold of a module; false: nothing. */
+/* Merges what the hours of the day hold of a module, which is corrected if one of them is; false:
+ * nothing. */
 static bool merge_day(struct fold *fold, struct tier_cursor *cursor, int64_t period_s,
-                      uint32_t module)
+                      uint32_t module, uint32_t *ret_revision)
 {
     struct chunk_reader *reader = &fold->writer.reader;
     int64_t end_s = fold->from_s + DAY_S;
     bool more = tier_newest(cursor, period_s, module, end_s);
 
+    *ret_revision = 0;
     make_room(fold, 1);
     tide_record_reset(&fold->merged);
     for (; more && !cursor->lmdb; more = tier_older(cursor, module)) {
@@ -328,6 +375,8 @@ static bool merge_day(struct fold *fold, struct tier_cursor *cursor, int64_t per
                 if (reader->row[i].start_s >= fold->from_s && reader->row[i].start_s < end_s) {
                     chunk_record(reader, i, &fold->record[0]);
                     tide_record_merge(&fold->merged, &fold->record[0]);
+                    if (reader->row[i].revision > *ret_revision)
+                        *ret_revision = reader->row[i].revision;
                 }
         }
         if (cursor->first_s <= fold->from_s)
@@ -358,7 +407,7 @@ static enum tide_rc fold_day(struct tide_store *store, struct tide_err *err)
         module = tier_module_from(&cursor, period_s, fold->next);
         if (module == UINT32_MAX)
             break;
-        if (merge_day(fold, &cursor, period_s, module))
+        if (merge_day(fold, &cursor, period_s, module, &day.revision))
             tier_append(&fold->writer, &slices.txn, interval_s, TIDE_TIER_1D, module, fold->from_s,
                         &day, 1);
         sound(&slices.txn, cursor.lmdb);
@@ -394,7 +443,7 @@ static enum tide_rc delete_rows(struct tide_store *store, struct tide_err *err)
                          : mdb_cursor_open(slices.txn.mdb, slices.txn.dbi[TABLE_ROW], &cursor);
     while (!code) {
         code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
-        if (code || key_start_s(key.mv_data) >= store->fold.hours_upto_s)
+        if (code || key.mv_size < 8 || key_start_s(key.mv_data) >= store->fold.hours_upto_s)
             break;
         if (rows == SLICE_ROWS || bytes > SLICE_BYTES) {
             more = true;
@@ -446,6 +495,7 @@ static void begin(struct fold *fold, enum step step, int64_t from_s)
     fold->step = step;
     fold->from_s = from_s;
     fold->next = 0;
+    fold->part_s = 0;
 }
 
 /* Whole hours before this are old enough, and sealed: what comes for them is a correction. */

@@ -112,6 +112,8 @@ struct tide_store {
 
     pthread_mutex_t readers_lock; /* the open snapshots, oldest first */
     struct tide_snapshot *reader_first, *reader_last;
+    struct reader *reader_idle; /* waiting for the next snapshot */
+    unsigned readers_idle;
     uint64_t readers;
 };
 

@@ -273,6 +273,8 @@ static enum tide_rc chores(struct tide_store *store, int64_t now_us, struct tide
             return rc;
         store->expiring = false;
     }
+    if ((rc = store_expire(store, now_us, err)))
+        return rc;
     if (!front_is_covered(store) && checkpoint_is_due(store, now_us) &&
         (rc = checkpoint(store, now_us, err)))
         return rc;

@@ -120,7 +120,8 @@ bool tier_newest(struct tier_cursor *cursor, int64_t period_s, uint32_t module, 
     if (bound[KEY_CHUNK_SIZE - 1] != 0) { /* the last of several parts */
         bound[KEY_CHUNK_SIZE - 1] = 0;
         key = (MDB_val){sizeof(bound), bound};
-        if (!found(cursor, mdb_cursor_get(cursor->mdb, &key, &value, MDB_SET_RANGE)))
+        if (!found(cursor, mdb_cursor_get(cursor->mdb, &key, &value, MDB_SET_RANGE)) ||
+            key.mv_size != KEY_CHUNK_SIZE || memcmp(key.mv_data, bound, 12) != 0)
             return false;
     }
     load(cursor, &key, &value);
@@ -134,6 +135,16 @@ bool tier_older(struct tier_cursor *cursor, uint32_t module)
     return tier_newest(
         cursor, tide_floor_s(cursor->first_s, tier_period_s(cursor->tier, (uint32_t)width_s)),
         module, cursor->first_s);
+}
+
+void tier_damaged(const struct tier_cursor *cursor, uint32_t module)
+{
+    uint8_t bytes[KEY_CHUNK_SIZE];
+    MDB_val key = {sizeof(bytes), bytes};
+
+    key_chunk(bytes, tide_floor_s(cursor->first_s, tier_period_s(cursor->tier, cursor->width_s)),
+              module, cursor->first_s);
+    damaged(table_name[cursor->tier], &key);
 }
 
 int64_t tier_period_below(struct tier_cursor *cursor, int64_t before_s)
@@ -261,11 +272,7 @@ static void take_records(struct task *task, int64_t before_s)
         return;
     if (!chunk_read_fields(&writer->reader, &task->cursor.view) ||
         !chunk_read_hists(&writer->reader)) {
-        uint8_t bytes[KEY_CHUNK_SIZE];
-        MDB_val key = {sizeof(bytes), bytes};
-
-        key_chunk(bytes, task->period_s, task->module, task->cursor.first_s);
-        damaged(table_name[task->cursor.tier], &key);
+        tier_damaged(&task->cursor, task->module);
         return;
     }
     for (uint32_t i = 0; i < task->cursor.view.count; i++) {

@@ -38,7 +38,7 @@
     X(COMMIT_FAILURES, "tidemark_commit_failures_total", "counter",                                \
       "Group commits that failed and were retried")                                                \
     X(SEALS, "tidemark_seals_total", "counter", "Intervals sealed to rows")                        \
-    X(FOLDED_HOURS, "tidemark_folded_hours_total", "counter",                                      \
+    X(FOLDED_HOURS, "tidemark_folds_total", "counter",                                             \
       "Hours of finished intervals that moved from rows into chunks")                              \
     X(REFOLDED, "tidemark_refolded_corrections_total", "counter",                                  \
       "Corrections by late events that were applied to chunks")                                    \

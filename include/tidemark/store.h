@@ -16,6 +16,7 @@
 #include "tidemark/parcel.h"
 #include "tidemark/record.h"
 #include "tidemark/retention.h"
+#include "tidemark/tier.h"
 
 #define TIDE_STORE_SCHEMA 1
 #define TIDE_FLEET        0u /* module id of the fleet; modules are 1, 2, ... in order of appearance */
@@ -24,7 +25,7 @@ struct tide_store_cfg {
     char dir[1024];
     uint64_t map_bytes;     /* default 1 TiB */
     uint64_t max_bytes;     /* the file grows no larger: oldest history goes early; 0: no cap */
-    uint64_t ballast_bytes; /* of disk to set aside at most; default 16 MiB */
+    uint64_t ballast_bytes; /* of disk to set aside at most; default 8 MiB */
     uint32_t interval_s;    /* must agree with the store once created */
     uint32_t grace_s;
     int64_t lateness_s;
@@ -106,9 +107,18 @@ void tide_store_stats(struct tide_store *store, struct tide_store_stats *ret);
 
 /* ---- snapshots: the read side ---- */
 
-/* Everything as of one commit: the open intervals and totals pinned in memory, the rows of an LMDB
- * read transaction. Never sees half a chunk, never counts twice, never holds up the committer.
- * Short-lived: a held one grows the file. Used by one thread at a time. */
+/* Everything as of one commit: the open intervals and totals pinned in memory, finished history in
+ * a read transaction. Never sees half a chunk, never counts twice, never holds up the committer.
+ * Used by one thread at a time.
+ *
+ * A read transaction that is held makes the file grow by all that is written meanwhile. So a walk
+ * that has held one for 250 ms, or read 65 536 records in it, takes another and goes on from where
+ * it is: nothing is given twice or left out. It goes on as of the same commit, unless history was
+ * folded or corrected meanwhile: then what is still to come, which is older, is as of the newer
+ * commit, with the late events that it holds. info, modules and totals stay as of the opening.
+ *
+ * Opening answers TIDE_UNAVAILABLE while the store is being reopened, with too many readers, or
+ * while a fold has been committed but not published (a commit in doubt). */
 struct tide_snapshot;
 
 enum tide_rc tide_snapshot_open(struct tide_store *store, struct tide_snapshot **ret,
@@ -146,19 +156,47 @@ const struct tide_record *tide_snapshot_fleet_total(const struct tide_snapshot *
 
 enum { TIDE_PART_OPEN = 1, TIDE_PART_CORRECTED = 2 };
 
-/* One interval of one module. Returns false to stop the walk. record lives until the return. */
+/* One record of one module: of an interval, or of a coarser tier. Returns false to stop the walk.
+ * record lives until the return. What the slowest operation was is known of open intervals and of
+ * rows, not of folded history. */
 typedef bool tide_walk_fn(void *arg, uint32_t module, int64_t start_s,
                           const struct tide_record *record, unsigned flags);
 
-/* Walks one module (or TIDE_FLEET), newest interval first, over interval starts in [from_s, to_s).
- * Empty intervals are left out. Damaged values are counted, logged and left out. */
+/* A stretch of time and how closely to look at it. */
+struct tide_span {
+    int64_t from_s, to_s;    /* half-open; multiples of the interval (if not: rounded inwards) */
+    enum tide_tier coarsest; /* records of this tier, or finer where they would not fit in */
+    bool no_hist;            /* histograms may be missing in the records: they are dear */
+};
+
+/* Walks one module (or TIDE_FLEET), newest first. Each record lies wholly inside the span and is of
+ * the coarsest tier, up to span->coarsest, whose records do; finer where that one is not complete
+ * yet, which no sum can tell: merged, the records are the same whatever is folded. What the tier
+ * keeps no longer (see tide_snapshot_kept_from) is left out, deleted or not; so are empty records;
+ * damaged ones are counted, logged and left out. */
+enum tide_rc tide_snapshot_range(struct tide_snapshot *snapshot, uint32_t module,
+                                 const struct tide_span *span, tide_walk_fn *take, void *arg);
+
+/* The intervals themselves, over starts in [from_s, to_s): a range whose coarsest is raw. */
 enum tide_rc tide_snapshot_walk(struct tide_snapshot *snapshot, uint32_t module, int64_t from_s,
                                 int64_t to_s, tide_walk_fn *take, void *arg);
 
-/* Walks all modules (not the fleet), newest interval first, within one by ascending id. want, if
- * given, is asked before a record is decoded. */
+/* Walks all modules (not the fleet). want, if given, is asked before a record is decoded. Open
+ * intervals and those not folded yet come newest first, within one by ascending module. Folded
+ * history comes in stretches of days, newest first; within one by ascending module, of each the
+ * newest first; and want is asked once for a module's whole stretch, with where that starts. So
+ * each module by itself is seen newest first. */
 typedef bool tide_want_fn(void *arg, uint32_t module, int64_t start_s);
+enum tide_rc tide_snapshot_sweep_range(struct tide_snapshot *snapshot, const struct tide_span *span,
+                                       tide_want_fn *want, tide_walk_fn *take, void *arg);
+
+/* The intervals themselves: a sweep whose coarsest is raw. */
 enum tide_rc tide_snapshot_sweep(struct tide_snapshot *snapshot, int64_t from_s, int64_t to_s,
                                  tide_want_fn *want, tide_walk_fn *take, void *arg);
+
+/* Records of the tier that start before this are not kept any longer; 0: all are. As of the moment
+ * the snapshot was opened. */
+int64_t tide_snapshot_kept_from(const struct tide_snapshot *snapshot, uint32_t module,
+                                enum tide_tier tier);
 
 #endif

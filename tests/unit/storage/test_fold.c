@@ -6,7 +6,7 @@
 #include "fold.h"
 #include "tiers.h"
 
-#define ROUNDS 90
+#define ROUNDS 70
 
 static const enum tide_tier tiers[] = {TIDE_TIER_RAW, TIDE_TIER_5M, TIDE_TIER_1H, TIDE_TIER_1D};
 
