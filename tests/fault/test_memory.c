@@ -25,6 +25,22 @@ static struct {
     uint64_t count, fail_at;
 } memory;
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define OWN_ALLOCATOR 0 /* the sanitizer has its own */
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define OWN_ALLOCATOR 0
+#endif
+#endif
+#if !defined(OWN_ALLOCATOR)
+#ifdef __GLIBC__
+#define OWN_ALLOCATOR 1
+#else
+#define OWN_ALLOCATOR 0
+#endif
+#endif
+
+#if OWN_ALLOCATOR
 static bool refused(void)
 {
     if (!memory.armed || ++memory.count < memory.fail_at ||
@@ -33,16 +49,6 @@ static bool refused(void)
     errno = ENOMEM;
     return true;
 }
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define OWN_ALLOCATOR 0 /* the sanitizer has its own */
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define OWN_ALLOCATOR 0
-#endif
-#endif
-#if !defined(OWN_ALLOCATOR) && defined(__GLIBC__)
-#define OWN_ALLOCATOR 1
 
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
