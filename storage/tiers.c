@@ -307,6 +307,21 @@ static void drop(struct task *task)
     found(&task->cursor, code);
 }
 
+/* Behind the last chunk of the table MDB_APPEND fills pages to the brim. Without it LMDB moves the
+ * last value of a full page to the new one, and two values of half a page each leave it half empty.
+ */
+static unsigned append_flag(struct task *task, const uint8_t key[KEY_CHUNK_SIZE])
+{
+    MDB_val last, value;
+    int code = mdb_cursor_get(task->cursor.mdb, &last, &value, MDB_LAST);
+
+    if (!found(&task->cursor, code))
+        return MDB_APPEND;
+    return last.mv_size == KEY_CHUNK_SIZE && memcmp(last.mv_data, key, KEY_CHUNK_SIZE) < 0
+               ? MDB_APPEND
+               : 0;
+}
+
 /* Writes the entries as chunks. */
 static void put(struct task *task)
 {
@@ -322,7 +337,8 @@ static void put(struct task *task)
         key_chunk(key, task->period_s, task->module, writer->entry[done].start_s);
         txn_put_parts(task->txn, TIER_TABLE(task->cursor.tier), key, sizeof(key), 1,
                       writer->blob.start, writer->blob.len,
-                      writer->blob.len >= PAGE_MIN ? TIDE_VALUE_PAGE : TIDE_VALUE_LEAF, 0);
+                      writer->blob.len >= PAGE_MIN ? TIDE_VALUE_PAGE : TIDE_VALUE_LEAF,
+                      append_flag(task, key));
         done += took;
     }
 }

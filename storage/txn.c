@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tidemark/bytes.h"
+#include "tidemark/counter.h"
 #include "tidemark/crc32c.h"
 #include "key.h"
 
@@ -71,6 +72,7 @@ void txn_put(struct txn *txn, enum table table, const void *key, size_t key_len,
     note(txn, mdb_put(txn->mdb, txn->dbi[table], &at, &value, flags | MDB_RESERVE));
     if (txn->rc)
         return;
+    tide_count(TIDE_COUNT_STORE_PUT_BYTES, key_len + len + TIDE_CRC_SIZE);
     crc = tide_crc32c(tide_crc32c(0, key, key_len), payload, len);
     memcpy(value.mv_data, payload, len);
     tide_put_be32((uint8_t *)value.mv_data + len, crc);
@@ -136,6 +138,8 @@ enum tide_rc txn_end(struct txn *txn, struct tide_err *err)
     txn->mdb = NULL;
     if (txn->rc)
         tide_err_set(err, "%s", mdb_strerror(txn->lmdb));
+    else
+        tide_count(TIDE_COUNT_STORE_TRANSACTIONS, 1);
     return txn->rc;
 }
 

@@ -46,6 +46,10 @@
       "Chunks of history deleted because their keep time was over")                                \
     X(EVICTED_CHUNKS, "tidemark_evicted_chunks_total", "counter",                                  \
       "Chunks of history deleted early to stay below storage.max_bytes")                           \
+    X(STORE_TRANSACTIONS, "tidemark_store_transactions_total", "counter",                          \
+      "Transactions of the store on disk: group commits, seals, upkeep")                           \
+    X(STORE_PUT_BYTES, "tidemark_store_put_bytes_total", "counter",                                \
+      "Keys and values put into the store, before it makes pages of them")                         \
     X(DAMAGED_VALUES, "tidemark_damaged_values_total", "counter",                                  \
       "Stored values that failed their checksum and were skipped")
 

@@ -105,6 +105,22 @@ struct tide_store_stats {
 };
 void tide_store_stats(struct tide_store *store, struct tide_store_stats *ret);
 
+/* What one kind of value takes in the file, its share of the tree's inner pages included. */
+struct tide_store_table {
+    char name[16]; /* as in storage/FORMAT.md */
+    uint64_t values;
+    uint64_t bytes;
+    uint64_t fleet_bytes; /* of them, for chunks: what is the fleet's */
+};
+
+#define TIDE_STORE_TABLES 32 /* at least as many as there are */
+
+/* Any thread; looks at every chunk. Fills ret as of the last transaction; *ret_count says how many.
+ */
+enum tide_rc tide_store_tables(struct tide_store *store,
+                               struct tide_store_table ret[TIDE_STORE_TABLES], size_t *ret_count,
+                               struct tide_err *err);
+
 /* ---- snapshots: the read side ---- */
 
 /* Everything as of one commit: the open intervals and totals pinned in memory, finished history in
