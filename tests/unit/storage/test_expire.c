@@ -83,7 +83,9 @@ static int64_t oldest_s(const struct world *world, enum tide_tier tier, uint32_t
     MDB_txn *txn;
 
     assert_int_equal(mdb_txn_begin(world->store->env, NULL, MDB_RDONLY, &txn), 0);
-    assert_int_equal(tier_cursor_open(&cursor, txn, world->store->dbi, tier, INTERVAL_S), TIDE_OK);
+    assert_int_equal(
+        tier_cursor_open(&cursor, txn, world->store->dbi, tier, world->store->identity.interval_s),
+        TIDE_OK);
     for (period_s = INT64_MAX; (period_s = tier_period_below(&cursor, period_s)) != INT64_MIN;)
         if (tier_newest(&cursor, period_s, module, INT64_MAX))
             oldest = period_s;
@@ -420,6 +422,56 @@ static void a_capped_store_gives_up_its_oldest_history_and_goes_on_acking(void *
     world_end(&world);
 }
 
+/* ---- a year ---- */
+
+/* A small fleet that never rests. After the longest keep time that ends the file grows no more. */
+static void the_file_reaches_a_plateau_in_a_year(void **state)
+{
+    enum { FLEET = 4, STEP_S = 3600, YEAR_S = 366 * 86400 };
+    uint64_t at_half = 0, at_end;
+    struct world world;
+    struct tide_snapshot *snapshot;
+
+    (void)state;
+    world_prepare(&world);
+    keep(&world, 2 * DAY_S, 7 * DAY_S, 30 * DAY_S, 90 * DAY_S);
+    world.cfg.interval_s = world.rules.interval_s = 300;
+    world.cfg.dedup_window_s = DAY_S;
+    begin(&world, BEGIN_S, none);
+    for (int64_t s = 0; s < YEAR_S; s += STEP_S) {
+        struct tide_parcel parcel;
+
+        fill_parcel(&world, &parcel, FLEET);
+        parcel.has_identity = true;
+        parcel.identity = chunk_identity((uint64_t)s + 1);
+        parcel.chunk_len = 8;
+        must_commit_parcel(&world, &parcel);
+        tide_parcel_fini(&parcel);
+        advance(&world, STEP_S);
+        must_seal(&world);
+        must_upkeep(&world);
+        if (s == YEAR_S / 2 - YEAR_S / 2 % STEP_S)
+            at_half = file_bytes(&world);
+    }
+    at_end = file_bytes(&world);
+    print_message("file after half a year %llu bytes, after a year %llu\n",
+                  (unsigned long long)at_half, (unsigned long long)at_end);
+    assert_true(at_end <= at_half + at_half / 20);
+    for (enum tide_tier tier = 0; tier < TIDE_TIER_COUNT; tier++) {
+        int64_t keep_s = world.store->cfg.retention.keep_s[tier],
+                period_s = tier_period_s(tier, 300), oldest = oldest_s(&world, tier, TIDE_FLEET);
+
+        assert_true(oldest >= world.now_us / 1000000 - keep_s - 2 * period_s);
+        if (tier == TIDE_TIER_RAW)
+            assert_true(oldest <= world.now_us / 1000000 - keep_s);
+    }
+    snapshot = must_look(&world);
+    assert_int_equal(tide_snapshot_fleet_total(snapshot)->tally.requests,
+                     (uint64_t)YEAR_S / STEP_S * FLEET * 10);
+    tide_snapshot_close(snapshot);
+    world_end(&world);
+}
+
 /* ---- a full disk ---- */
 
 static uint64_t ballast_bytes(const struct world *world)
@@ -530,9 +582,13 @@ int main(void)
         cmocka_unit_test(what_a_coarser_tier_still_needs_stays),
         cmocka_unit_test(a_slice_frees_fewer_than_256_pages),
         cmocka_unit_test(a_capped_store_gives_up_its_oldest_history_and_goes_on_acking),
+        cmocka_unit_test(the_file_reaches_a_plateau_in_a_year),
         cmocka_unit_test(a_full_disk_does_not_stop_retention),
     };
 
+    /* A year of commits: a directory in memory does, and its syncs are free. */
+    if (access("/dev/shm", W_OK) == 0)
+        setenv("TMPDIR", "/dev/shm", 0);
     tide_log_set_level(TIDE_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
