@@ -290,6 +290,7 @@ enum tide_rc tide_store_open(const struct tide_store_cfg *cfg, struct tide_store
     store->expiry = expiry_new(store);
     group_init(&store->group);
     store->folding = fold_new();
+    store->refold_at = REFOLD_AT;
     tide_record_init(&store->scratch);
     if ((rc = make_dir(cfg->dir, err)) || (rc = lock_dir(store, err)) ||
         (rc = open_file(store, err)) || (rc = replay(store, err))) {
