@@ -1,6 +1,7 @@
-/* ballast - see ballast.h. Its size is a hundredth of the free space when it is made, 4 to 64 MiB,
- * but never more than a 64th of the disk. A file system that cannot allocate without writing has
- * none; neither has one so small that it would not be worth it.
+/* ballast - see ballast.h. Its size is a hundredth of the free space when it is made, 4 to 8 MiB,
+ * twice what the largest chore writes in one transaction, but never more than a 64th of the disk. A
+ * file system that cannot allocate without writing has none; neither has one so small that it would
+ * not be worth it.
  */
 #include "ballast.h"
 
@@ -17,7 +18,7 @@
 
 #define MIB        (UINT64_C(1) << 20)
 #define SIZE_LEAST (4 * MIB)
-#define SIZE_MOST  (64 * MIB)
+#define SIZE_MOST  (8 * MIB)
 #define UNIT       (UINT64_C(64) << 10)
 #define KEEP_US    60000000
 

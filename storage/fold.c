@@ -443,7 +443,7 @@ static enum tide_rc delete_rows(struct tide_store *store, struct tide_err *err)
                          : mdb_cursor_open(slices.txn.mdb, slices.txn.dbi[TABLE_ROW], &cursor);
     while (!code) {
         code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
-        if (code || key_start_s(key.mv_data) >= store->fold.hours_upto_s)
+        if (code || key.mv_size < 8 || key_start_s(key.mv_data) >= store->fold.hours_upto_s)
             break;
         if (rows == SLICE_ROWS || bytes > SLICE_BYTES) {
             more = true;

@@ -127,7 +127,7 @@ static enum tide_rc lock_dir(struct tide_store *store, struct tide_err *err)
     return TIDE_OK;
 }
 
-static enum tide_rc open_env(struct tide_store *store, struct tide_err *err)
+static enum tide_rc open_env(struct tide_store *store, const char *path, struct tide_err *err)
 {
     int code = mdb_env_create(&store->env);
 
@@ -138,16 +138,96 @@ static enum tide_rc open_env(struct tide_store *store, struct tide_err *err)
     if (!code)
         code = mdb_env_set_maxreaders(store->env, READERS_MAX);
     if (!code)
-        code = mdb_env_open(store->env, store->data_path, MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD,
-                            0600);
+        code = mdb_env_open(store->env, path, MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD, 0600);
     if (code) {
-        tide_err_set(err, "open %s: %s", store->data_path, mdb_strerror(code));
+        tide_err_set(err, "open %s: %s", path, mdb_strerror(code));
         if (store->env)
             mdb_env_close(store->env);
         store->env = NULL;
         return tide_rc_from_lmdb(code);
     }
     return TIDE_OK;
+}
+
+/* Makes the names in a directory last. One that we may not read is its owner's business. */
+static enum tide_rc sync_dir(const char *dir, struct tide_err *err)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), code;
+
+    if (fd < 0 && errno == EACCES)
+        return TIDE_OK;
+    code = fd < 0 || (fsync(fd) != 0 && errno != EINVAL) ? errno : 0;
+    if (fd >= 0)
+        close(fd);
+    if (!code)
+        return TIDE_OK;
+    tide_err_set(err, "sync directory %s: %s", dir, strerror(code));
+    return TIDE_IO;
+}
+
+#define META_BYTES (2 * 32768) /* LMDB's two meta pages, however large its pages are */
+
+/* Makes the disk say what the page cache says, before anything is written: at every start, for the
+ * process before this one may have been in doubt, too. A meta page whose write failed may be on the
+ * disk all the same, while LMDB has put the old one back into the cache: were the pages of that
+ * commit used again before this one reaches the disk, a power cut would leave a tree of which parts
+ * are overwritten. And the new one may be in the cache only: it cannot be acked before it is on the
+ * disk. A page that failed once counts as clean, so it is written again before the sync. */
+static enum tide_rc settle_disk(const struct tide_store *store, struct tide_err *err)
+{
+    uint8_t bytes[META_BYTES];
+    int fd = open(store->data_path, O_RDWR | O_CLOEXEC);
+    ssize_t len = fd < 0 ? -1 : pread(fd, bytes, sizeof(bytes), 0);
+    enum tide_rc rc = TIDE_OK;
+
+    if (len <= 0 || pwrite(fd, bytes, (size_t)len, 0) != len || fdatasync(fd) != 0) {
+        tide_err_set(err, "write the first pages of %s again: %s", store->data_path,
+                     len == 0 ? "it is empty" : strerror(errno));
+        rc = TIDE_IO;
+    }
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+/* A store is born under another name, which is changed when everything is on disk: LMDB does not
+ * sync the first pages it writes, and a file that has half of them could never be opened again. */
+static enum tide_rc create(struct tide_store *store, struct tide_err *err)
+{
+    char path[sizeof(store->data_path) + 8], lock[sizeof(path) + 8];
+    struct stat info;
+    enum tide_rc rc;
+
+    if (stat(store->data_path, &info) == 0 && info.st_size > 0)
+        return TIDE_OK;
+    snprintf(path, sizeof(path), "%s.new", store->data_path);
+    snprintf(lock, sizeof(lock), "%s-lock", path);
+    unlink(path); /* of a birth that was cut short */
+    if ((rc = open_env(store, path, err)))
+        return rc;
+    rc = schema_open(store, err);
+    mdb_env_close(store->env);
+    store->env = NULL;
+    unlink(lock);
+    if (!rc && rename(path, store->data_path) != 0) {
+        tide_err_set(err, "rename %s: %s", path, strerror(errno));
+        rc = TIDE_IO;
+    }
+    return rc;
+}
+
+/* The data file, with its name, for good. */
+static enum tide_rc open_file(struct tide_store *store, struct tide_err *err)
+{
+    char parent[sizeof(store->cfg.dir) + 4];
+    enum tide_rc rc;
+
+    snprintf(parent, sizeof(parent), "%s/..", store->cfg.dir);
+    if ((rc = create(store, err)) || (rc = sync_dir(store->cfg.dir, err)) ||
+        (rc = sync_dir(parent, err)) || (rc = settle_disk(store, err)) ||
+        (rc = open_env(store, store->data_path, err)))
+        return rc;
+    return schema_open(store, err);
 }
 
 static enum tide_rc replay(struct tide_store *store, struct tide_err *err)
@@ -211,8 +291,7 @@ enum tide_rc tide_store_open(const struct tide_store_cfg *cfg, struct tide_store
     store->folding = fold_new();
     tide_record_init(&store->scratch);
     if ((rc = make_dir(cfg->dir, err)) || (rc = lock_dir(store, err)) ||
-        (rc = open_env(store, err)) || (rc = schema_open(store, err)) ||
-        (rc = replay(store, err))) {
+        (rc = open_file(store, err)) || (rc = replay(store, err))) {
         if (rc != TIDE_LOCKED)
             tide_err_wrap(err, "store %s", cfg->dir);
         tide_store_close(store);
@@ -318,7 +397,9 @@ static enum tide_rc reopen(struct tide_store *store, struct tide_err *err)
         if (store->env)
             mdb_env_close(store->env);
         store->env = NULL;
-        if ((rc = open_env(store, err)) == TIDE_OK && (rc = schema_open(store, err))) {
+        if ((rc = settle_disk(store, err)) == TIDE_OK &&
+            (rc = open_env(store, store->data_path, err)) == TIDE_OK &&
+            (rc = schema_open(store, err))) {
             mdb_env_close(store->env); /* its tables are not open: of no use */
             store->env = NULL;
         }

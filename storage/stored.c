@@ -47,6 +47,12 @@ static bool read_value(struct tide_snapshot *snapshot, MDB_cursor *cursor, MDB_v
     const uint8_t *from;
     enum tide_rc rc;
 
+    if (key->mv_size !=
+        (cursor == snapshot->reader->row ? (size_t)KEY_ROW_SIZE : (size_t)KEY_CORRECTION_SIZE)) {
+        damaged(cursor == snapshot->reader->row ? "row" : "correction", key);
+        tide_record_reset(into);
+        return false;
+    }
     memcpy(first, key->mv_data, key->mv_size);
     rc = parts_read(cursor, key, value, 1, blob);
     from = blob->start;

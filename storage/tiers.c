@@ -120,7 +120,8 @@ bool tier_newest(struct tier_cursor *cursor, int64_t period_s, uint32_t module, 
     if (bound[KEY_CHUNK_SIZE - 1] != 0) { /* the last of several parts */
         bound[KEY_CHUNK_SIZE - 1] = 0;
         key = (MDB_val){sizeof(bound), bound};
-        if (!found(cursor, mdb_cursor_get(cursor->mdb, &key, &value, MDB_SET_RANGE)))
+        if (!found(cursor, mdb_cursor_get(cursor->mdb, &key, &value, MDB_SET_RANGE)) ||
+            key.mv_size != KEY_CHUNK_SIZE || memcmp(key.mv_data, bound, 12) != 0)
             return false;
     }
     load(cursor, &key, &value);

@@ -155,7 +155,8 @@ bool value_sound(const MDB_val *key, const MDB_val *value, size_t *ret_len)
     const uint8_t *bytes = value->mv_data;
     size_t len;
 
-    if (value->mv_size < TIDE_CRC_SIZE)
+    /* LMDB's own pages have no checksum: a length out of one may lead past the end of the file */
+    if (value->mv_size < TIDE_CRC_SIZE || value->mv_size > TIDE_VALUE_PAGE)
         return false;
     len = value->mv_size - TIDE_CRC_SIZE;
     if (tide_crc32c(tide_crc32c(0, key->mv_data, key->mv_size), bytes, len) !=
@@ -196,8 +197,9 @@ enum tide_rc parts_read(MDB_cursor *cursor, MDB_val *key, MDB_val *value, size_t
     uint64_t whole;
     int code;
 
-    assert(key->mv_size <= KEY_MAX);
     blob->len = 0;
+    if (key->mv_size < part_digits || key->mv_size > KEY_MAX)
+        return TIDE_DAMAGED; /* LMDB's node, not the value: it has no checksum of its own */
     memcpy(prefix, key->mv_data, prefix_len);
     if (!value_sound(key, value, &len))
         return TIDE_DAMAGED;

@@ -15,6 +15,7 @@
 #include "tidemark/log.h"
 #include "tidemark/query.h"
 #include "tidemark/store.h"
+#include "tidemark/tls.h"
 
 #define DRAIN_MS 3000 /* of the 5 s in which a stop has to be over */
 #define PARCELS_TO_GO                                                          \
@@ -114,6 +115,14 @@ static enum tide_rc start_commit(const struct tide_config *config, struct tide_r
     return tide_commit_start(&cfg, rooms->store, &rooms->commit, err);
 }
 
+static enum tide_rc start_tls(const struct tide_config *config, struct tide_rooms *rooms,
+                              struct tide_err *err)
+{
+    if (!config->cert_file[0])
+        return TIDE_OK;
+    return tide_tls_open(config->cert_file, config->key_file, &rooms->tls, err);
+}
+
 static enum tide_rc start_ingest(const struct tide_config *config, struct tide_rooms *rooms,
                                  struct tide_err *err)
 {
@@ -156,8 +165,8 @@ enum tide_rc tide_rooms_start(const struct tide_config *config, struct tide_room
     enum tide_rc rc;
 
     if ((rc = start_store(config, rooms, err)) || (rc = start_commit(config, rooms, err)) ||
-        (rc = start_ingest(config, rooms, err)) || (rc = start_query(config, rooms, err)) ||
-        (rc = start_api(config, rooms, err)))
+        (rc = start_tls(config, rooms, err)) || (rc = start_ingest(config, rooms, err)) ||
+        (rc = start_query(config, rooms, err)) || (rc = start_api(config, rooms, err)))
         return rc;
     return TIDE_OK;
 }
@@ -169,6 +178,7 @@ void tide_rooms_stop(struct tide_rooms *rooms)
     tide_api_stop(rooms->api);
     tide_query_close(rooms->query);
     tide_store_close(rooms->store);
+    tide_tls_close(rooms->tls);
     free(rooms->sample.rule);
     memset(rooms, 0, sizeof(*rooms));
 }
@@ -180,4 +190,6 @@ void tide_rooms_reload(struct tide_rooms *rooms, const struct tide_config *confi
     tide_log_set_level((enum tide_level)config->log_level);
     if (tide_query_reload_health(rooms->query, &config->health, &err))
         tide_log(TIDE_ERROR, "daemon", "reload: the old thresholds stay: %s", err.text);
+    if (rooms->tls && tide_tls_reload(rooms->tls, &err))
+        tide_log(TIDE_ERROR, "daemon", "reload: the old certificate stays: %s", err.text);
 }

@@ -19,6 +19,7 @@
 #include "levels.h"
 #include "reader.h"
 #include "shares.h"
+#include "tidemark/tls.h"
 
 #define ENV_PREFIX "TIDEMARK_"
 #define NAME_SIZE  256
@@ -508,12 +509,33 @@ static enum tide_rc check_address(const struct tide_config *config, const char *
     return TIDE_OK;
 }
 
+/* A pair that cannot be used is found here, so that --check-config and a reload find it, too. */
+static enum tide_rc check_tls(const struct tide_config *config, struct tide_err *err)
+{
+    struct tide_tls *tls = NULL;
+    enum tide_rc rc;
+
+    if (!config->cert_file[0] && !config->key_file[0])
+        return TIDE_OK;
+    if (!config->cert_file[0] || !config->key_file[0]) {
+        tide_err_set(err,
+                     "tls.cert_file and tls.key_file: expected both or neither, only %s is set",
+                     config->cert_file[0] ? "tls.cert_file" : "tls.key_file");
+        return TIDE_CONFIG;
+    }
+    rc = tide_tls_open(config->cert_file, config->key_file, &tls, err);
+    if (rc)
+        tide_err_wrap(err, "tls");
+    tide_tls_close(tls);
+    return rc;
+}
+
 static enum tide_rc check_whole(struct loader *loader, struct tide_err *err)
 {
     struct tide_config *config = loader->config;
     enum tide_rc rc;
 
-    if ((rc = check_times(loader, err)) ||
+    if ((rc = check_times(loader, err)) || (rc = check_tls(config, err)) ||
         (rc = check_address(config, "--forward", config->forward, sizeof(config->forward), err)) ||
         (rc = check_address(config, "--http", config->http, sizeof(config->http), err)) ||
         (rc = check_keeps(loader, err)))

@@ -244,6 +244,16 @@ const struct tide_option tide_option[] = {
      FIELD(prometheus),
      .preset = true,
      .help = "serve /api/v3/metrics/prometheus"},
+    {.name = "tls.cert_file",
+     .type = TIDE_OPTION_PATH,
+     FIELD(cert_file),
+     .preset_text = "none",
+     .help = "PEM certificate chain: both ports speak TLS; SIGHUP reads it again"},
+    {.name = "tls.key_file",
+     .type = TIDE_OPTION_PATH,
+     FIELD(key_file),
+     .preset_text = "none",
+     .help = "its PEM key, without a passphrase; SIGHUP reads it again"},
     {.name = "security.allow_open",
      .type = TIDE_OPTION_BOOL,
      FIELD(allow_open),
@@ -399,6 +409,7 @@ void tide_option_defaults(struct tide_config *config)
             break;
         case TIDE_OPTION_SWITCH:
         case TIDE_OPTION_PAIR:
+        case TIDE_OPTION_PATH:
         case TIDE_OPTION_THRESHOLD:
         case TIDE_OPTION_RULES:
         case TIDE_OPTION_SHARES:
@@ -475,6 +486,24 @@ static enum tide_rc assign_word(struct tide_config *config, const struct tide_op
     return tide_option_expected(expected, value, err);
 }
 
+static enum tide_rc assign_path(struct tide_config *config, const struct tide_option *option,
+                                const struct tide_value *value, struct tide_err *err)
+{
+    char expected[64];
+    char *field = (char *)config + option->at;
+
+    if (value->type == TIDE_VALUE_NULL) {
+        field[0] = '\0';
+        return TIDE_OK;
+    }
+    if (value->type == TIDE_VALUE_STRING && value->text[0] && strlen(value->text) < option->size) {
+        strcpy(field, value->text);
+        return TIDE_OK;
+    }
+    snprintf(expected, sizeof(expected), "the name of a file, 1 to %zu bytes", option->size - 1);
+    return tide_option_expected(expected, value, err);
+}
+
 enum tide_rc tide_option_assign(struct tide_config *config, const struct tide_option *option,
                                 const struct tide_value *value, struct tide_err *err)
 {
@@ -488,6 +517,8 @@ enum tide_rc tide_option_assign(struct tide_config *config, const struct tide_op
             return tide_option_expected("true or false", value, err);
         *bool_field(config, option) = value->boolean;
         return TIDE_OK;
+    case TIDE_OPTION_PATH:
+        return assign_path(config, option, value, err);
     case TIDE_OPTION_SWITCH:
     case TIDE_OPTION_TEXT:
     case TIDE_OPTION_PAIR:
@@ -532,6 +563,7 @@ bool tide_option_same(const struct tide_option *option, const struct tide_config
     case TIDE_OPTION_BOOL:
         return !memcmp(a_field, b_field, option->size);
     case TIDE_OPTION_TEXT:
+    case TIDE_OPTION_PATH:
         return !strcmp(a_field, b_field);
     case TIDE_OPTION_SHARES:
         return same_shares(&a->sample, &b->sample);

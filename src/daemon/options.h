@@ -25,6 +25,7 @@ struct tide_config {
     int64_t ingest_threads, max_frame_bytes, max_unpacked_bytes, gather_max_ms;
     int64_t http_threads;
     int64_t dedup_window_s, dedup_max_chunks, dedup_max_event_ids;
+    char cert_file[1024], key_file[1024]; /* "" = none */
     bool prometheus;
     bool allow_open;
     int64_t log_level; /* enum tide_level */
@@ -41,6 +42,7 @@ enum tide_option_type {
     TIDE_OPTION_WHOLE,     /* whole number in [min, max] -> int64_t */
     TIDE_OPTION_BOOL,      /* -> bool */
     TIDE_OPTION_WORD,      /* one of words -> int64_t, its index */
+    TIDE_OPTION_PATH,      /* key with the name of a file, null for none -> char[size] */
     TIDE_OPTION_THRESHOLD, /* stands for one key per signal and bound */
     TIDE_OPTION_RULES,     /* health.modules */
     TIDE_OPTION_SHARES,    /* sampling.modules */
@@ -90,7 +92,7 @@ bool tide_option_nearest(const char *name, char *ret, size_t size);
 /* Puts every row's default into its field; leaves no pointer in config. */
 void tide_option_defaults(struct tide_config *config);
 
-/* Sets the field of a WHOLE, BOOL or WORD row. TIDE_CONFIG says what was expected. */
+/* Sets the field of a WHOLE, BOOL, WORD or PATH row. TIDE_CONFIG says what was expected. */
 enum tide_rc tide_option_assign(struct tide_config *config, const struct tide_option *option,
                                 const struct tide_value *value, struct tide_err *err);
 

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "cert.h"
+#include "dir.h"
 #include "reader.h"
 #include "tidemark/log.h"
 
@@ -586,6 +588,36 @@ static void retention_rules_take_from_the_defaults_what_they_leave_open(void **s
 }
 
 /* Any bytes are refused or understood, never a crash; the sanitizers watch. */
+static void a_certificate_comes_with_its_key_and_both_are_tried(void **state)
+{
+    char dir[64], cert[96], key[96], set_cert[128], set_key[128], missing[192];
+    struct tide_config config;
+
+    (void)state;
+    tide_test_dir(dir, sizeof(dir));
+    snprintf(cert, sizeof(cert), "%s/cert.pem", dir);
+    snprintf(key, sizeof(key), "%s/key.pem", dir);
+    snprintf(set_cert, sizeof(set_cert), "tls.cert_file=%s", cert);
+    snprintf(set_key, sizeof(set_key), "tls.key_file=%s", key);
+    refused(&(struct sources){.args = {"--set", set_cert}}, TIDE_CONFIG,
+            "tls.cert_file and tls.key_file: expected both or neither, only tls.cert_file is set");
+    refused(&(struct sources){.args = {"--set", set_key}}, TIDE_CONFIG,
+            "tls.cert_file and tls.key_file: expected both or neither, only tls.key_file is set");
+    snprintf(missing, sizeof(missing), "tls: certificate %s: No such file or directory", cert);
+    refused(&(struct sources){.args = {"--set", set_key, "--set", set_cert}}, TIDE_CONFIG, missing);
+    cert_write(cert, key, "x", NULL);
+    config = loaded(&(struct sources){.args = {"--set", set_key, "--set", set_cert}});
+    assert_string_equal(config.cert_file, cert);
+    assert_string_equal(config.key_file, key);
+    tide_config_fini(&config);
+    config = loaded(&(struct sources){.args = {"--set", "tls.key_file=null"}});
+    assert_string_equal(config.key_file, "");
+    tide_config_fini(&config);
+    refused(&(struct sources){.args = {"--set", "tls.key_file=7"}}, TIDE_CONFIG,
+            "--set tls.key_file: expected the name of a file, 1 to 1023 bytes, got 7");
+    tide_test_dir_remove(dir);
+}
+
 static void mutated_files_never_crash(void **state)
 {
     static const char good[] =
@@ -692,6 +724,7 @@ int main(void)
         cmocka_unit_test(depth_and_members_are_bounded),
         cmocka_unit_test(sampling_is_a_list_of_globs_and_shares),
         cmocka_unit_test(retention_rules_take_from_the_defaults_what_they_leave_open),
+        cmocka_unit_test(a_certificate_comes_with_its_key_and_both_are_tried),
         cmocka_unit_test(mutated_files_never_crash),
         cmocka_unit_test(help_tells_every_row),
         cmocka_unit_test(same_tells_what_changed),
