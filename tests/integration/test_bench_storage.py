@@ -68,7 +68,8 @@ class BenchStorage(unittest.TestCase):
         store = os.path.join(self.home, "store")
         answer = json.loads(self.bench("--store", store, "--modules", "3", "--days", "1", "--json").stdout)
         figures = {figure["name"]: figure["value"] for figure in answer["figures"]}
-        for name in ("store_bytes", "store_bytes_per_record", "making", "store_start", "store_day", "store_hour"):
+        for name in ("store_bytes", "store_bytes_per_record", "making", "store_start", "store_day", "store_hours", "store_aggregate",
+                     "store_aggregate_fleet", "store_hour"):
             self.assertGreater(figures[name], 0, name)
         self.assertFalse(os.path.exists(store))
 
