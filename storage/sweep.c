@@ -42,11 +42,15 @@ static void renew_when_spent(struct sweep *sweep)
         snapshot_renew(sweep->snapshot);
 }
 
-/* A module that is newer than the snapshot may be in the transaction. */
+/* A module that is newer than the snapshot may be in the transaction, and a key may be damaged. */
+static bool is_known(const struct sweep *sweep, uint32_t module)
+{
+    return module <= sweep->snapshot->info.modules;
+}
+
 static bool wanted(const struct sweep *sweep, uint32_t module, int64_t start_s)
 {
-    return module <= sweep->snapshot->info.modules &&
-           (!sweep->want || sweep->want(sweep->arg, module, start_s));
+    return !sweep->want || sweep->want(sweep->arg, module, start_s);
 }
 
 /* ---- open intervals and rows ---- */
@@ -60,7 +64,7 @@ static void sweep_layer(struct sweep *sweep, const struct head_layer *layer)
             const struct head_node *node = layer->page[p]->node[i];
             uint32_t module = p * HEAD_PAGE_NODES + i;
 
-            if (node && wanted(sweep, module, layer->start_s))
+            if (node && is_known(sweep, module) && wanted(sweep, module, layer->start_s))
                 sweep->ended =
                     !sweep->take(sweep->arg, module, layer->start_s, &node->record, TIDE_PART_OPEN);
         }
@@ -78,7 +82,8 @@ static void sweep_interval(struct sweep *sweep, int64_t start_s, bool corrected)
 
     while (goes_on(sweep) && (row != UINT32_MAX || correction != UINT32_MAX)) {
         uint32_t module = row < correction ? row : correction;
-        bool asked = tide_snapshot_kept_from(snapshot, module, sweep->ideal) <= start_s &&
+        bool asked = is_known(sweep, module) &&
+                     tide_snapshot_kept_from(snapshot, module, sweep->ideal) <= start_s &&
                      wanted(sweep, module, start_s);
         unsigned flags = 0;
 
@@ -197,6 +202,8 @@ static void sweep_module(struct sweep *sweep, enum tide_tier tier, uint32_t modu
                         .at_s = to_s};
     size_t i = find_late(sweep, module), count = 0;
 
+    if (!is_known(sweep, module))
+        return;
     from_s = kept_start_s(sweep->snapshot, module, sweep->ideal, from_s);
     if (from_s >= to_s || !wanted(sweep, module, from_s))
         return;

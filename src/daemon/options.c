@@ -123,7 +123,7 @@ const struct tide_option tide_option[] = {
      .max = SOME_S,
      .preset = 7 * DAY_S,
      .unit = "s",
-     .help = "how long intervals are kept; 0: for ever"},
+     .help = "how long intervals are kept, and the longest window=; 0: for ever"},
     {.name = "retention.five_min_s",
      .type = TIDE_OPTION_WHOLE,
      FIELD(five_min_s),

@@ -67,11 +67,17 @@ static int look_inside(enum interposed call, int code)
 {
     struct life_known now;
     struct tide_err err = {""};
+    enum tide_rc rc;
 
     if (call != CALL_TXN_COMMIT || code || window.inside || !window.world || !window.world->store)
         return code;
     window.inside = true;
-    if (life_look(window.world, &now, &err))
+    rc = life_look(window.world, &now, &err);
+    if (rc == TIDE_UNAVAILABLE) { /* chunks are ahead of the head: nothing at all is shown */
+        window.inside = false;
+        return code;
+    }
+    if (rc)
         fail_msg("inside a commit of step %u: %s", window.step, err.text);
     if (now.answer != life.known[window.step].answer)
         fail_msg("inside a commit of step %u: it shows already", window.step);

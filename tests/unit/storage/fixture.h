@@ -43,7 +43,7 @@ struct world {
     struct tide_store *store;
     struct tide_fold_rules rules;
     int64_t now_us;
-    int64_t late_s; /* one event in ten is up to this old; 0: up to two minutes */
+    int64_t late_s;   /* one event in ten is up to this old; 0: up to two minutes */
     int64_t oldest_s; /* age of the oldest events that come */
     bool lasting;     /* compare only what outlives a row: not the slowest operation */
     struct kept *kept;
