@@ -1,5 +1,6 @@
 /* A store as somebody has it after months, made through the same doors as every event, an hour at a
- * time: how big it is, how long it takes to start, how long to answer.
+ * time: how big it is, how long it takes to start, how long to answer. It ends a day or two ago, so
+ * that a daemon that goes on with it finds most of it younger than its keep times.
  */
 #include "bench_storage.h"
 
@@ -13,7 +14,9 @@
 #include <unistd.h>
 
 #include "tidemark/clock.h"
+#include "tidemark/tier.h"
 
+#define DAY_S          86400
 #define HOUR_INTERVALS (3600 / TIDE_BENCH_INTERVAL_S)
 #define TIMES          50
 
@@ -128,17 +131,18 @@ static struct tide_span newest(int64_t end_s, int64_t seconds, enum tide_tier ti
     return (struct tide_span){.from_s = end_s - seconds, .to_s = end_s, .coarsest = tier};
 }
 
-static void ask(struct tide_bench *bench, struct tide_sim *sim, uint32_t modules, uint32_t days)
+static void ask(struct tide_bench *bench, struct tide_sim *sim, uint32_t modules, int64_t end_s,
+                int64_t all_s)
 {
     struct tide_figure start = {.name = "store_start", .text = "start", .unit = TIDE_UNIT_MS};
-    int64_t all_s = (int64_t)days * 86400, end_s = TIDE_BENCH_START_S + all_s, us;
+    int64_t us;
 
     tide_sim_reopen(sim, &us);
     if (sim->rc != TIDE_OK)
         return;
     start.value = (double)us / 1e3;
     tide_figures_add(&bench->figures, &start, "pages in memory");
-    read_span(bench, sim, modules, SOME, newest(end_s, 86400, TIDE_TIER_RAW), "store_day",
+    read_span(bench, sim, modules, SOME, newest(end_s, DAY_S, TIDE_TIER_RAW), "store_day",
               "last 24 h of one module, intervals, p50");
     read_span(bench, sim, modules, SOME, newest(end_s, all_s, TIDE_TIER_1H), "store_hours",
               "all time of one module, hours, p50");
@@ -159,7 +163,9 @@ enum tide_rc tide_bench_history(struct tide_bench *bench, const char *dir, uint3
                                  .modules = modules,
                                  .interval_s = TIDE_BENCH_INTERVAL_S,
                                  .events = 30};
-    struct tide_bench_history history = {.from_s = TIDE_BENCH_START_S,
+    int64_t all_s = (int64_t)days * DAY_S;
+    int64_t end_s = tide_floor_s(tide_clock_wall_us() / 1000000 - DAY_S, DAY_S);
+    struct tide_bench_history history = {.from_s = end_s - all_s,
                                          .intervals = days * 24 * HOUR_INTERVALS,
                                          .every = 1,
                                          .batch = HOUR_INTERVALS};
@@ -179,12 +185,12 @@ enum tide_rc tide_bench_history(struct tide_bench *bench, const char *dir, uint3
     tide_bench_store(bench, "", true, &store);
     snprintf(store.store.dir, sizeof store.store.dir, "%s", dir);
     synth = tide_synth_new(&cfg);
-    tide_sim_open(&sim, &store, TIDE_BENCH_START_S * 1000000);
+    tide_sim_open(&sim, &store, (end_s - all_s) * 1000000);
     tide_bench_fill(bench, &sim, synth, modules, &history);
     tide_bench_settle(&sim);
     tide_synth_free(synth);
     report(bench, &sim, records, (double)(tide_clock_mono_us() - begin_us) / 1e6);
-    ask(bench, &sim, modules, days);
+    ask(bench, &sim, modules, end_s, all_s);
     tide_sim_audit(&sim);
     bench->err = sim.err;
     rc = sim.rc;

@@ -79,7 +79,10 @@ class BenchStorage(unittest.TestCase):
             shutil.rmtree(daemon.data_dir)
             self.bench("--store", daemon.data_dir, "--modules", "2", "--days", "1", "--keep")
             daemon.start()
-            self.assertEqual(daemon.rest.json("/api/v3/metrics/summary")["metrics"]["total_modules"], 2)
+            metrics = daemon.rest.json("/api/v3/metrics/summary")["metrics"]
+            self.assertEqual(metrics["total_modules"], 2)
+            history = daemon.rest.json("/api/v3/metrics/history?from=-4d&aggregate=true")["history"]
+            self.assertEqual([point["requests"] for point in history], [metrics["total_requests"]])
             books = daemon.assert_books(self)
             self.assertGreater(books["stored"], 100000)
             daemon.stop()
