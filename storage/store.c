@@ -21,9 +21,9 @@
 
 #include "tidemark/clock.h"
 #include "tidemark/log.h"
-#include "fold.h"
-#include "expire.h"
 #include "ballast.h"
+#include "expire.h"
+#include "fold.h"
 #include "key.h"
 #include "reader.h"
 
@@ -38,6 +38,7 @@ void tide_store_cfg_default(struct tide_store_cfg *cfg)
 {
     *cfg = (struct tide_store_cfg){.dir = "./tidemark-data",
                                    .map_bytes = UINT64_C(1) << 40,
+                                   .ballast_bytes = UINT64_C(8) << 20,
                                    .interval_s = 30,
                                    .grace_s = 5,
                                    .lateness_s = 73 * 3600,
