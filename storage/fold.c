@@ -25,7 +25,7 @@
 #include "tidemark/counter.h"
 #include "tiers.h"
 
-#define SLICE_US      3000         /* a slice ends with the first module after this ... */
+#define SLICE_US      1500         /* a slice ends with the first module after this ... */
 #define SLICE_MODULES 64           /* ... or with so many */
 #define PART_ROWS     180          /* rows of one module taken at once, or those of five minutes */
 #define SLICE_ROWS    4096         /* rows deleted by one transaction, ... */

@@ -125,6 +125,12 @@ enum tide_rc schema_open(struct tide_store *store,
 void schema_put_state(struct txn *txn, const struct store_state *state);
 void schema_put_fold(struct txn *txn, const struct fold_state *fold);
 enum tide_rc schema_get_fold(MDB_txn *txn, MDB_dbi meta, struct fold_state *ret);
+const char *schema_table_name(enum table table);
+/* The payloads of table meta. False: damaged; of the identity also: *ret_schema is another one. */
+bool schema_decode_state(const uint8_t *at, size_t len, struct store_state *ret);
+bool schema_decode_fold(const uint8_t *at, size_t len, struct fold_state *ret);
+bool schema_decode_identity(const uint8_t *value, size_t len, struct store_identity *ret,
+                            uint32_t *ret_schema);
 
 /* replay.c */
 enum tide_rc replay_modules(struct tide_store *store, MDB_txn *txn, struct tide_err *err);

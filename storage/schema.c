@@ -55,7 +55,7 @@ static bool get_counts(const uint8_t **at, const uint8_t *end, uint64_t *count, 
     return true;
 }
 
-static bool decode_state(const uint8_t *at, size_t len, struct store_state *ret)
+bool schema_decode_state(const uint8_t *at, size_t len, struct store_state *ret)
 {
     const uint8_t *end = at + len;
     struct store_state state = {0};
@@ -104,10 +104,24 @@ static bool get_time(const uint8_t **at, const uint8_t *end, int64_t *ret_s)
     return true;
 }
 
+bool schema_decode_fold(const uint8_t *at, size_t len, struct fold_state *ret)
+{
+    const uint8_t *end = at + len;
+    struct fold_state fold = {0};
+
+    if (!tide_get_varint(&at, end, &fold.seq) || !get_time(&at, end, &fold.hours_upto_s) ||
+        !get_time(&at, end, &fold.days_upto_s) || !get_time(&at, end, &fold.refolded_s))
+        return false;
+    for (int tier = 0; tier < TIDE_TIER_COUNT; tier++)
+        if (!get_time(&at, end, &fold.evicted_upto_s[tier]))
+            return false;
+    *ret = fold;
+    return at == end;
+}
+
 enum tide_rc schema_get_fold(MDB_txn *txn, MDB_dbi meta, struct fold_state *ret)
 {
     MDB_val key = {sizeof(fold_key) - 1, (void *)fold_key}, value;
-    const uint8_t *at, *end;
     size_t len;
     int code = mdb_get(txn, meta, &key, &value);
 
@@ -116,17 +130,9 @@ enum tide_rc schema_get_fold(MDB_txn *txn, MDB_dbi meta, struct fold_state *ret)
         return TIDE_OK; /* nothing was folded yet */
     if (code)
         return tide_rc_from_lmdb(code);
-    if (!value_sound(&key, &value, &len))
+    if (!value_sound(&key, &value, &len) || !schema_decode_fold(value.mv_data, len, ret))
         return TIDE_DAMAGED;
-    at = value.mv_data;
-    end = at + len;
-    if (!tide_get_varint(&at, end, &ret->seq) || !get_time(&at, end, &ret->hours_upto_s) ||
-        !get_time(&at, end, &ret->days_upto_s) || !get_time(&at, end, &ret->refolded_s))
-        return TIDE_DAMAGED;
-    for (int tier = 0; tier < TIDE_TIER_COUNT; tier++)
-        if (!get_time(&at, end, &ret->evicted_upto_s[tier]))
-            return TIDE_DAMAGED;
-    return at == end ? TIDE_OK : TIDE_DAMAGED;
+    return TIDE_OK;
 }
 
 /* ---- identity ---- */
@@ -140,12 +146,19 @@ static void encode_identity(uint8_t value[IDENTITY_SIZE], const struct store_ide
     tide_put_be64(value + 32, identity->identity_seed);
 }
 
-static void decode_identity(const uint8_t value[IDENTITY_SIZE], struct store_identity *ret)
+bool schema_decode_identity(const uint8_t *value, size_t len, struct store_identity *ret,
+                            uint32_t *ret_schema)
 {
+    if (len < 4)
+        return false;
+    *ret_schema = tide_get_be32(value);
+    if (*ret_schema != TIDE_STORE_SCHEMA || len != IDENTITY_SIZE)
+        return false;
     memcpy(ret->uuid, value + 4, 16);
     ret->interval_s = tide_get_be32(value + 20);
     ret->instance_seed = tide_get_be64(value + 24);
     ret->identity_seed = tide_get_be64(value + 32);
+    return true;
 }
 
 static void create(struct tide_store *store, struct txn *txn)
@@ -187,6 +200,7 @@ static enum tide_rc read_all(struct tide_store *store, struct txn *txn, bool *re
                              struct tide_err *err)
 {
     const uint8_t *value = NULL;
+    uint32_t schema = 0;
     enum tide_rc rc;
     size_t len;
 
@@ -197,16 +211,15 @@ static enum tide_rc read_all(struct tide_store *store, struct txn *txn, bool *re
         *ret_fresh = true;
         return TIDE_OK;
     }
-    if (len >= 4 && tide_get_be32(value) != TIDE_STORE_SCHEMA) {
-        tide_err_set(err, "the store has schema %u, this program reads schema %u",
-                     tide_get_be32(value), TIDE_STORE_SCHEMA);
-        return TIDE_SCHEMA;
-    }
-    if (len != IDENTITY_SIZE) {
+    if (!schema_decode_identity(value, len, &store->identity, &schema)) {
+        if (schema != TIDE_STORE_SCHEMA) {
+            tide_err_set(err, "the store has schema %u, this program reads schema %u", schema,
+                         TIDE_STORE_SCHEMA);
+            return TIDE_SCHEMA;
+        }
         tide_err_set(err, "the store's identity has %zu bytes instead of %d", len, IDENTITY_SIZE);
         return TIDE_DAMAGED;
     }
-    decode_identity(value, &store->identity);
     if (!tide_interval_valid(store->identity.interval_s)) {
         tide_err_set(err, "the store's interval of %u s is none", store->identity.interval_s);
         return TIDE_DAMAGED;
@@ -221,7 +234,7 @@ static enum tide_rc read_all(struct tide_store *store, struct txn *txn, bool *re
     }
     if ((rc = read_meta(txn, state_key, &value, &len, err)))
         return rc;
-    if (len == 0 || !decode_state(value, len, &store->state)) {
+    if (len == 0 || !schema_decode_state(value, len, &store->state)) {
         tide_err_set(err, "the store's state cannot be read");
         return TIDE_DAMAGED;
     }
@@ -232,32 +245,27 @@ static enum tide_rc read_all(struct tide_store *store, struct txn *txn, bool *re
     return TIDE_OK;
 }
 
+static const char *const table_name[TABLE_COUNT] = {
+    [TABLE_META] = "meta",         [TABLE_JOURNAL] = "journal",   [TABLE_IDENTITY] = "identity",
+    [TABLE_MODULE] = "module",     [TABLE_ROW] = "row",           [TABLE_CORRECTION] = "correction",
+    [TABLE_EVENT_ID] = "event_id", [TABLE_PRODUCER] = "producer", [TABLE_CHUNK_RAW] = "chunk_raw",
+    [TABLE_CHUNK_5M] = "chunk_5m", [TABLE_CHUNK_1H] = "chunk_1h", [TABLE_CHUNK_1D] = "chunk_1d",
+};
+
+const char *schema_table_name(enum table table)
+{
+    return table_name[table];
+}
+
 enum tide_rc schema_open(struct tide_store *store, struct tide_err *err)
 {
-    static const struct {
-        const char *name;
-        enum table table;
-    } tables[TABLE_COUNT] = {
-        {"meta", TABLE_META},
-        {"journal", TABLE_JOURNAL},
-        {"identity", TABLE_IDENTITY},
-        {"module", TABLE_MODULE},
-        {"row", TABLE_ROW},
-        {"correction", TABLE_CORRECTION},
-        {"event_id", TABLE_EVENT_ID},
-        {"producer", TABLE_PRODUCER},
-        {"chunk_raw", TABLE_CHUNK_RAW},
-        {"chunk_5m", TABLE_CHUNK_5M},
-        {"chunk_1h", TABLE_CHUNK_1H},
-        {"chunk_1d", TABLE_CHUNK_1D},
-    };
     struct txn txn;
     enum tide_rc rc;
     bool fresh;
 
     txn_begin(&txn, store->env, store->dbi, true);
     for (int i = 0; i < TABLE_COUNT && !txn.rc; i++) {
-        txn.lmdb = mdb_dbi_open(txn.mdb, tables[i].name, MDB_CREATE, &store->dbi[tables[i].table]);
+        txn.lmdb = mdb_dbi_open(txn.mdb, table_name[i], MDB_CREATE, &store->dbi[i]);
         txn.rc = tide_rc_from_lmdb(txn.lmdb);
     }
     if (!txn.rc && (rc = read_all(store, &txn, &fresh, err))) {

@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -25,6 +24,7 @@
 #include "expire.h"
 #include "fold.h"
 #include "key.h"
+#include "lock.h"
 #include "reader.h"
 
 const char *tide_store_state_name(enum tide_store_state state)
@@ -96,33 +96,6 @@ static enum tide_rc make_dir(const char *dir, struct tide_err *err)
     }
     if (!S_ISDIR(info.st_mode)) {
         tide_err_set(err, "%s is not a directory", dir);
-        return TIDE_IO;
-    }
-    return TIDE_OK;
-}
-
-/* Locks the directory and leaves our name in the lock file, for whoever is refused. */
-static enum tide_rc lock_dir(struct tide_store *store, struct tide_err *err)
-{
-    char path[1200], text[64] = "";
-    ssize_t got;
-
-    snprintf(path, sizeof(path), "%s/lock", store->cfg.dir);
-    store->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (store->lock_fd < 0) {
-        tide_err_set(err, "open %s: %s", path, strerror(errno));
-        return TIDE_IO;
-    }
-    if (flock(store->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        got = pread(store->lock_fd, text, sizeof(text) - 1, 0);
-        text[got < 0 ? 0 : got] = '\0';
-        text[strcspn(text, "\n")] = '\0';
-        tide_err_set(err, "%s is in use by %s", store->cfg.dir, text[0] ? text : "another process");
-        return TIDE_LOCKED;
-    }
-    snprintf(text, sizeof(text), "process %ld\n", (long)getpid());
-    if (ftruncate(store->lock_fd, 0) != 0 || pwrite(store->lock_fd, text, strlen(text), 0) < 0) {
-        tide_err_set(err, "write %s: %s", path, strerror(errno));
         return TIDE_IO;
     }
     return TIDE_OK;
@@ -292,7 +265,7 @@ enum tide_rc tide_store_open(const struct tide_store_cfg *cfg, struct tide_store
     store->folding = fold_new();
     store->refold_at = REFOLD_AT;
     tide_record_init(&store->scratch);
-    if ((rc = make_dir(cfg->dir, err)) || (rc = lock_dir(store, err)) ||
+    if ((rc = make_dir(cfg->dir, err)) || (rc = lock_take(cfg->dir, &store->lock_fd, err)) ||
         (rc = open_file(store, err)) || (rc = replay(store, err))) {
         if (rc != TIDE_LOCKED)
             tide_err_wrap(err, "store %s", cfg->dir);

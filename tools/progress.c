@@ -30,7 +30,7 @@ void tide_progress_show(struct tide_progress *progress, uint64_t done, double sh
 {
     int64_t now_us = tide_clock_mono_us();
     double seconds = (double)(now_us - progress->start_us) / 1e6;
-    char count[TIDE_HUMAN_SIZE], rate[TIDE_HUMAN_SIZE];
+    char count[2 * TIDE_HUMAN_SIZE], rate[TIDE_HUMAN_SIZE + 2], left[TIDE_HUMAN_SIZE];
     char bar[BAR_WIDTH + 1];
     int full;
 
@@ -51,23 +51,37 @@ void tide_progress_show(struct tide_progress *progress, uint64_t done, double sh
             fprintf(stderr, "null}\n");
         return;
     }
-    tide_human_count(count, (double)done);
-    tide_human_rate(rate, (double)done / seconds);
+    if (strcmp(progress->noun, "bytes") == 0) {
+        tide_human_bytes(count, (double)done);
+        tide_human_bytes(rate, (double)done / seconds);
+        strcat(rate, "/s");
+    } else {
+        tide_human_count(count, (double)done);
+        snprintf(count + strlen(count), sizeof count - strlen(count), " %s", progress->noun);
+        tide_human_rate(rate, (double)done / seconds);
+    }
     if (share < 0) {
-        fprintf(stderr, "\r\033[K%s %s, %s", count, progress->noun, rate);
+        fprintf(stderr, "\r\033[K%s, %s", count, rate);
         return;
     }
     full = (int)(share * BAR_WIDTH);
     memset(bar, '.', BAR_WIDTH);
     memset(bar, '#', (size_t)full);
     bar[BAR_WIDTH] = '\0';
-    fprintf(stderr, "\r\033[K[%s] %3.0f %%  %s %s, %s", bar, share * 100, count, progress->noun,
-            rate);
+    fprintf(stderr, "\r\033[K[%s] %3.0f %%  %s, %s", bar, share * 100, count, rate);
+    if (share > 0.01)
+        fprintf(stderr, ", %s left", tide_human_span(left, seconds / share - seconds));
+}
+
+void tide_progress_pause(struct tide_progress *progress)
+{
+    if (progress->mode == TIDE_PROGRESS_BAR && progress->drawn)
+        fputs("\r\033[K", stderr);
+    progress->drawn = false;
 }
 
 void tide_progress_end(struct tide_progress *progress)
 {
-    if (progress->mode == TIDE_PROGRESS_BAR && progress->drawn)
-        fputs("\r\033[K", stderr);
+    tide_progress_pause(progress);
     progress->mode = TIDE_PROGRESS_NONE;
 }

@@ -18,7 +18,7 @@ enum tide_progress_mode { TIDE_PROGRESS_NONE, TIDE_PROGRESS_BAR, TIDE_PROGRESS_J
 
 struct tide_progress {
     enum tide_progress_mode mode;
-    const char *noun; /* "events" */
+    const char *noun; /* "events"; "bytes" are shown with their units */
     int64_t start_us, drawn_us;
     bool drawn;
 };
@@ -28,6 +28,9 @@ void tide_progress_start(struct tide_progress *progress, const char *choice, con
 /* done, in `noun`; share of the whole in 0..1, negative when nobody knows. Draws at most some times
  * a second. */
 void tide_progress_show(struct tide_progress *progress, uint64_t done, double share);
+
+/* Clears the bar, so that a line can be printed; the next show draws it anew. */
+void tide_progress_pause(struct tide_progress *progress);
 
 /* Clears the bar, so that the last word stands alone. */
 void tide_progress_end(struct tide_progress *progress);

@@ -11,7 +11,8 @@
 static const struct tide_command *const commands[] = {
     &tide_command_status,       &tide_command_modules,       &tide_command_history,
     &tide_command_health,       &tide_command_send,          &tide_command_demo,
-    &tide_command_bench_ingest, &tide_command_bench_storage,
+    &tide_command_bench_ingest, &tide_command_bench_storage, &tide_command_backup,
+    &tide_command_restore,      &tide_command_verify,        &tide_command_compact,
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 
@@ -54,7 +55,7 @@ void tide_stop_catch(void)
 static void help_print(FILE *out)
 {
     fprintf(out, "usage: tidemark COMMAND [OPTION]...\n\n"
-                 "Asks a tidemark daemon, and feeds it.\n\ncommands:\n");
+                 "Asks a tidemark daemon, feeds it, and looks after its store.\n\ncommands:\n");
     for (size_t i = 0; i < COMMANDS; i++)
         fprintf(out, "  %-14s %s\n", commands[i]->name, commands[i]->summary);
     fprintf(out, "\n'tidemark COMMAND --help' tells more; 'tidemark --version' the version.\n");

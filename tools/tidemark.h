@@ -34,5 +34,9 @@ extern const struct tide_command tide_command_send;
 extern const struct tide_command tide_command_demo;
 extern const struct tide_command tide_command_bench_ingest;
 extern const struct tide_command tide_command_bench_storage;
+extern const struct tide_command tide_command_backup;
+extern const struct tide_command tide_command_restore;
+extern const struct tide_command tide_command_verify;
+extern const struct tide_command tide_command_compact;
 
 #endif

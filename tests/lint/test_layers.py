@@ -17,6 +17,8 @@ ROOM_OF_DOOR = {
     "wire": "wire",
     "store": "storage",
     "raw": "storage",
+    "verify": "storage",
+    "backup": "storage",
     "commit": "commit",
     "ingest": "ingest",
     "query": "query",
