@@ -25,13 +25,15 @@
 #include "tidemark/counter.h"
 #include "tiers.h"
 
-#define SLICE_US      1500         /* a slice ends with the first module after this ... */
-#define SLICE_MODULES 64           /* ... or with so many */
-#define PART_ROWS     180          /* rows of one module taken at once, or those of five minutes */
-#define SLICE_ROWS    4096         /* rows deleted by one transaction, ... */
-#define SLICE_BYTES   (160 * 4096) /* ... of so many bytes: fewer than 256 pages */
-#define HOUR_S        3600
-#define DAY_S         86400
+#define SLICE_US        1500 /* a slice ends with the first module after this ... */
+#define SLICE_MODULES   64   /* ... or with so many */
+#define PART_ROWS       180  /* rows of one module taken at once, or those of five minutes */
+#define PART_ROWS_LARGE 20
+#define ROW_LARGE       300          /* bytes */
+#define SLICE_ROWS      4096         /* rows deleted by one transaction, ... */
+#define SLICE_BYTES     (160 * 4096) /* ... of so many bytes: fewer than 256 pages */
+#define HOUR_S          3600
+#define DAY_S           86400
 
 enum step { STEP_NONE, STEP_HOUR, STEP_DAY };
 
@@ -49,6 +51,7 @@ struct fold {
     int64_t from_s;   /* of the step */
     uint32_t next;    /* its first module that is not done ... */
     int64_t part_s;   /* ... and of whose hour this much is; `merged` is the merge of that */
+    int64_t width_s;  /* of its next part */
     bool rows_wasted; /* rows before hours_upto may be there */
 };
 
@@ -262,15 +265,29 @@ static void leave(struct fold *fold, struct txn *txn, size_t lanes, uint32_t mod
     }
 }
 
-/* How much of a module's hour is folded at once: PART_ROWS intervals at most, whole records of 5m.
- */
-static int64_t part_width_s(uint32_t interval_s)
+/* How much of a module's hour is folded at once: PART_ROWS intervals at most, fewer of large ones,
+ * as the fleet has them; whole records of 5m. */
+static int64_t part_width_s(uint32_t interval_s, bool large)
 {
-    int64_t width_s = HOUR_S;
+    int64_t width_s = HOUR_S, rows = large ? PART_ROWS_LARGE : PART_ROWS;
 
-    while (width_s / interval_s > PART_ROWS && width_s > 300)
+    while (width_s / interval_s > rows && width_s > 300)
         width_s = width_s == HOUR_S ? 1800 : width_s == 1800 ? 600 : 300;
     return width_s;
+}
+
+/* Whether the first row of the module's hour is large. */
+static bool is_large(const struct fold *fold, struct txn *txn, size_t lanes)
+{
+    for (size_t i = 0; i < lanes; i++) {
+        MDB_val key, value = {0};
+
+        if (fold->lane[i].module != fold->next)
+            continue;
+        sound(txn, mdb_cursor_get(fold->lane[i].cursor, &key, &value, MDB_GET_CURRENT));
+        return value.mv_size > ROW_LARGE;
+    }
+    return false;
 }
 
 /* The next part of the hour of fold->next. */
@@ -278,13 +295,16 @@ static void fold_part(struct tide_store *store, struct txn *txn)
 {
     struct fold *fold = store->folding;
     uint32_t interval_s = store->identity.interval_s, module = fold->next;
-    int64_t width_s = part_width_s(interval_s);
-    size_t from = (size_t)(fold->part_s / interval_s), lanes = (size_t)(width_s / interval_s);
-    size_t rows = 0, fives;
+    size_t from = (size_t)(fold->part_s / interval_s), lanes, rows = 0, fives;
+    int64_t width_s;
 
-    make_room(fold, lanes + (size_t)width_s / 300);
-    if (fold->part_s == 0)
+    if (fold->part_s == 0) {
         tide_record_reset(&fold->merged);
+        fold->width_s = part_width_s(interval_s, is_large(fold, txn, HOUR_S / interval_s));
+    }
+    width_s = fold->width_s;
+    lanes = (size_t)(width_s / interval_s);
+    make_room(fold, lanes + (size_t)width_s / 300);
     for (size_t i = from; i < from + lanes; i++) {
         struct lane *lane = &fold->lane[i];
 

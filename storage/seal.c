@@ -275,11 +275,14 @@ static enum tide_rc chores(struct tide_store *store, int64_t now_us, struct tide
     }
     if ((rc = store_expire(store, now_us, err)))
         return rc;
-    if (!front_is_covered(store) && checkpoint_is_due(store, now_us) &&
-        (rc = checkpoint(store, now_us, err)))
-        return rc;
-    if (front_is_covered(store) && (rc = cut_journal(store, err)))
-        return rc;
+    if (!front_is_covered(store) && checkpoint_is_due(store, now_us)) {
+        rc = checkpoint(store, now_us, err);
+        return rc ? rc : TIDE_AGAIN; /* one chore at a time: commits wait for it */
+    }
+    if (front_is_covered(store)) {
+        rc = cut_journal(store, err);
+        return rc ? rc : TIDE_AGAIN;
+    }
     if (quota_is_pressed(store) && (rc = store_expire(store, now_us, err)))
         return rc;
     if (!quota_is_short(store, QUOTA_WORK) && (rc = store_fold(store, now_us, err)))
