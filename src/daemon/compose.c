@@ -65,10 +65,20 @@ static struct tide_ingest_cfg ingest_cfg(const struct tide_config *config,
                 .identity_seed = tide_store_identity_seed(store),
             },
         .identity_seed = tide_store_identity_seed(store),
+        .udp_heartbeat = config->udp_heartbeat,
+        .access = config->access,
+        .max_connections = (uint32_t)config->max_connections,
+        .max_connections_per_address = (uint32_t)config->max_connections_per_address,
+        .handshake_timeout_s = (uint32_t)config->handshake_timeout_s,
+        .idle_timeout_s = (uint32_t)config->idle_timeout_s,
+        .stall_timeout_s = (uint32_t)config->stall_timeout_s,
+        .max_unread_ack_bytes = (size_t)config->max_unread_ack_bytes,
     };
 
     _Static_assert(sizeof(cfg.address) >= sizeof(config->forward), "a checked address fits");
     strcpy(cfg.address, config->forward);
+    _Static_assert(sizeof(cfg.unix_socket) >= sizeof(config->unix_socket), "a checked path fits");
+    strcpy(cfg.unix_socket, config->unix_socket);
     return cfg;
 }
 
@@ -170,11 +180,14 @@ void tide_rooms_stop(struct tide_rooms *rooms)
     memset(rooms, 0, sizeof(*rooms));
 }
 
-void tide_rooms_reload(struct tide_rooms *rooms, const struct tide_config *config)
+enum tide_rc tide_rooms_reload(struct tide_rooms *rooms, const struct tide_config *config,
+                               struct tide_err *err)
 {
-    struct tide_err err = {""};
+    enum tide_rc rc = tide_ingest_reload_access(rooms->ingest, &config->access, err);
 
-    tide_log_set_level((enum tide_level)config->log_level);
-    if (tide_query_reload_health(rooms->query, &config->health, &err))
-        tide_log(TIDE_ERROR, "daemon", "reload: the old thresholds stay: %s", err.text);
+    if (!rc)
+        rc = tide_query_reload_health(rooms->query, &config->health, err);
+    if (!rc)
+        tide_log_set_level((enum tide_level)config->log_level);
+    return rc;
 }

@@ -158,6 +158,61 @@ const struct tide_option tide_option[] = {
      .preset = 20,
      .unit = "ms",
      .help = "cap on gathering one group commit under load"},
+    {.name = "ingest.unix_socket",
+     .type = TIDE_OPTION_TEXT,
+     FIELD(unix_socket),
+     .help = "path of a Unix socket to take events on as well; its mode says who may"},
+    {.name = "ingest.udp_heartbeat",
+     .type = TIDE_OPTION_BOOL,
+     FIELD(udp_heartbeat),
+     .preset = true,
+     .help = "answer UDP heartbeats on the port of --forward"},
+    {.name = "ingest.max_connections",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(max_connections),
+     .min = 1,
+     .max = 1000000,
+     .preset = 16384,
+     .help = "further ones are closed at once"},
+    {.name = "ingest.max_connections_per_address",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(max_connections_per_address),
+     .min = 1,
+     .max = 1000000,
+     .preset = 12288,
+     .help = "likewise, from one address"},
+    {.name = "ingest.max_unread_ack_bytes",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(max_unread_ack_bytes),
+     .min = 4 * KIB + 64,
+     .max = 16 * MIB,
+     .preset = 256 * KIB,
+     .unit = "bytes",
+     .help = "a client that leaves more acks unread gets no further ones"},
+    {.name = "ingest.handshake_timeout_s",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(handshake_timeout_s),
+     .min = 1,
+     .max = 300,
+     .preset = 10,
+     .unit = "s",
+     .help = "time for TLS and the shared key together"},
+    {.name = "ingest.idle_timeout_s",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(idle_timeout_s),
+     .min = 0,
+     .max = SOME_S,
+     .preset = 0,
+     .unit = "s",
+     .help = "silence after which a connection is closed; 0: never"},
+    {.name = "ingest.stall_timeout_s",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(stall_timeout_s),
+     .min = 0,
+     .max = SOME_S,
+     .preset = 60,
+     .unit = "s",
+     .help = "the same in the middle of a request; 0: never"},
     {.name = "http.threads",
      .type = TIDE_OPTION_WHOLE,
      FIELD(http_threads),
@@ -192,6 +247,31 @@ const struct tide_option tide_option[] = {
      FIELD(prometheus),
      .preset = true,
      .help = "serve /api/v3/metrics/prometheus"},
+    {.name = "auth.shared_key_file",
+     .type = TIDE_OPTION_TEXT,
+     FIELD(access.shared_key_file),
+     .reload = true,
+     .help = "its one line is the key that Forward clients must have"},
+    {.name = "auth.users_file",
+     .type = TIDE_OPTION_TEXT,
+     FIELD(access.users_file),
+     .reload = true,
+     .help = "lines name:password; clients must be one of them, too"},
+    {.name = "tls.cert_file",
+     .type = TIDE_OPTION_TEXT,
+     FIELD(access.cert_file),
+     .reload = true,
+     .help = "PEM, its issuers behind it: TLS on the Forward port"},
+    {.name = "tls.key_file",
+     .type = TIDE_OPTION_TEXT,
+     FIELD(access.key_file),
+     .reload = true,
+     .help = "PEM: the key of tls.cert_file"},
+    {.name = "tls.client_ca_file",
+     .type = TIDE_OPTION_TEXT,
+     FIELD(access.client_ca_file),
+     .reload = true,
+     .help = "PEM: clients must show a certificate of these authorities"},
     {.name = "security.allow_open",
      .type = TIDE_OPTION_BOOL,
      FIELD(allow_open),
@@ -422,6 +502,20 @@ static enum tide_rc assign_word(struct tide_config *config, const struct tide_op
     return tide_option_expected(expected, value, err);
 }
 
+static enum tide_rc assign_text(struct tide_config *config, const struct tide_option *option,
+                                const struct tide_value *value, struct tide_err *err)
+{
+    char expected[128];
+
+    if (value->type == TIDE_VALUE_STRING && strlen(value->text) < option->size) {
+        strcpy((char *)config + option->at, value->text);
+        return TIDE_OK;
+    }
+    snprintf(expected, sizeof(expected), "a text of at most %zu bytes, \"\" for none",
+             option->size - 1);
+    return tide_option_expected(expected, value, err);
+}
+
 enum tide_rc tide_option_assign(struct tide_config *config, const struct tide_option *option,
                                 const struct tide_value *value, struct tide_err *err)
 {
@@ -435,8 +529,9 @@ enum tide_rc tide_option_assign(struct tide_config *config, const struct tide_op
             return tide_option_expected("true or false", value, err);
         *bool_field(config, option) = value->boolean;
         return TIDE_OK;
-    case TIDE_OPTION_SWITCH:
     case TIDE_OPTION_TEXT:
+        return assign_text(config, option, value, err);
+    case TIDE_OPTION_SWITCH:
     case TIDE_OPTION_PAIR:
     case TIDE_OPTION_THRESHOLD:
     case TIDE_OPTION_RULES:
@@ -487,6 +582,8 @@ static void help_row(FILE *out, const struct tide_option *option)
              option->argument ? option->argument : "");
     if (option->preset_text)
         snprintf(preset, sizeof(preset), " [%s]", option->preset_text);
+    else if (option->type == TIDE_OPTION_TEXT && !option->argument)
+        strcpy(preset, " [none]");
     else if (option->type == TIDE_OPTION_WHOLE)
         snprintf(preset, sizeof(preset), " [%" PRId64 "%s%s]", option->preset,
                  option->unit ? " " : "", option->unit ? option->unit : "");

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include "tidemark/err.h"
 #include "tidemark/health.h"
+#include "tidemark/ingest.h"
 #include "tidemark/sample.h"
 
 /* What the daemon runs on: every field is one row of the table. */
@@ -22,6 +23,11 @@ struct tide_config {
     int64_t raw_s;
     int64_t map_bytes;
     int64_t ingest_threads, max_frame_bytes, max_unpacked_bytes, gather_max_ms;
+    char unix_socket[108]; /* "" = none, as for the files of access */
+    bool udp_heartbeat;
+    struct tide_access_cfg access;
+    int64_t max_connections, max_connections_per_address, max_unread_ack_bytes;
+    int64_t handshake_timeout_s, idle_timeout_s, stall_timeout_s;
     int64_t http_threads;
     int64_t dedup_window_s, dedup_max_chunks, dedup_max_event_ids;
     bool prometheus;
@@ -34,7 +40,7 @@ struct tide_config {
 
 enum tide_option_type {
     TIDE_OPTION_SWITCH,    /* flag without argument -> bool */
-    TIDE_OPTION_TEXT,      /* flag with one -> char[size] */
+    TIDE_OPTION_TEXT,      /* flag with one, or key -> char[size] */
     TIDE_OPTION_PAIR,      /* --set section.key=value, any number of times */
     TIDE_OPTION_WHOLE,     /* whole number in [min, max] -> int64_t */
     TIDE_OPTION_BOOL,      /* -> bool */
@@ -87,7 +93,7 @@ bool tide_option_nearest(const char *name, char *ret, size_t size);
 /* Puts every row's default into its field; leaves no pointer in config. */
 void tide_option_defaults(struct tide_config *config);
 
-/* Sets the field of a WHOLE, BOOL or WORD row. TIDE_CONFIG says what was expected. */
+/* Sets the field of a WHOLE, BOOL, WORD or TEXT row. TIDE_CONFIG says what was expected. */
 enum tide_rc tide_option_assign(struct tide_config *config, const struct tide_option *option,
                                 const struct tide_value *value, struct tide_err *err);
 
