@@ -22,7 +22,6 @@ static enum tide_rc read_file(const char *key, const char *name, char **ret, siz
                               struct tide_err *err)
 {
     char *text = malloc(TIDE_ACCESS_BYTES + 2);
-    struct stat about;
     size_t len = 0;
     ssize_t got = 1;
     int fd = -1;
@@ -47,9 +46,6 @@ static enum tide_rc read_file(const char *key, const char *name, char **ret, siz
                      TIDE_ACCESS_BYTES);
         goto failed;
     }
-    if (fstat(fd, &about) == 0 && (about.st_mode & S_IRWXO) != 0)
-        tide_log(TIDE_WARNING, "ingest",
-                 "%s %s: every user of this machine can read it; chmod o= it", key, name);
     close(fd);
     text[len] = '\0';
     *ret = text;
@@ -202,6 +198,22 @@ enum tide_rc tide_access_open(const struct tide_access_cfg *cfg, struct tide_acc
     }
     *ret = access;
     return TIDE_OK;
+}
+
+static void warn_of(const char *key, const char *name)
+{
+    struct stat about;
+
+    if (name[0] && stat(name, &about) == 0 && (about.st_mode & S_IRWXO) != 0)
+        tide_log(TIDE_WARNING, "ingest",
+                 "%s %s: every user of this machine can get at it; chmod o= it", key, name);
+}
+
+void tide_access_warn(const struct tide_access_cfg *cfg)
+{
+    warn_of("auth.shared_key_file", cfg->shared_key_file);
+    warn_of("auth.users_file", cfg->users_file);
+    warn_of("tls.key_file", cfg->key_file);
 }
 
 void tide_access_put(struct tide_access **access)

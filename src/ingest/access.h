@@ -35,6 +35,9 @@ struct tide_access {
 enum tide_rc tide_access_open(const struct tide_access_cfg *cfg, struct tide_access **ret,
                               struct tide_err *err);
 
+/* Says in the log which secrets are open to everyone. */
+void tide_access_warn(const struct tide_access_cfg *cfg);
+
 /* Lets go of it; the last one frees it. The giver's pointer becomes NULL; it may be NULL. */
 void tide_access_put(struct tide_access **access);
 

@@ -86,6 +86,8 @@ void tide_ack_watch(struct tide_conn *conn)
 
 void tide_ack_unwatch(struct tide_conn *conn)
 {
+    if (conn->corked)
+        return;
     if (conn->writing)
         event_del(&conn->write_watch);
     conn->writing = false;

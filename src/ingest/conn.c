@@ -437,6 +437,11 @@ static void receive(struct tide_conn *conn)
 /* Watches the socket; what TLS has in store already counts as readable. */
 static void watch_on(struct tide_conn *conn)
 {
+    if (conn->corked) {
+        tide_conn_unwatch(conn);
+        tide_ack_watch(conn);
+        return;
+    }
     tide_conn_watch(conn);
     if (conn->reading && tide_link_pending(conn))
         event_active(&conn->read_watch, EV_READ, 0);
@@ -481,10 +486,16 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
     struct tide_conn *conn = arg;
 
-    if (conn->state == TIDE_CONN_OPEN && tide_greet_secret(conn))
+    if (conn->state == TIDE_CONN_OPEN && tide_greet_secret(conn)) {
         step(conn);
-    else
-        tide_ack_on_writable(fd, what, conn);
+        return;
+    }
+    if (conn->corked) {
+        conn->corked = false;
+        if (conn->state == TIDE_CONN_OPEN)
+            tide_conn_watch(conn);
+    }
+    tide_ack_on_writable(fd, what, conn);
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)

@@ -67,6 +67,7 @@ struct tide_conn {
 
     struct tide_greeting *greeting; /* what it still has to show; NULL: nothing */
     struct ssl_st *tls;             /* NULL: plain */
+    bool corked;                    /* TLS has to send before it can receive on */
     unsigned penalty;               /* ticks until its farewell, while ENDING */
     const char *farewell;           /* why it was refused */
     struct tide_census *census;

@@ -136,8 +136,10 @@ enum tide_rc tide_ingest_check_access(const struct tide_access_cfg *cfg, struct 
     struct tide_access *access;
     enum tide_rc rc = tide_access_open(cfg, &access, err);
 
-    if (!rc)
+    if (!rc) {
+        tide_access_warn(cfg);
         tide_access_put(&access);
+    }
     return rc;
 }
 
@@ -147,8 +149,10 @@ enum tide_rc tide_ingest_reload_access(struct tide_ingest *ingest,
     struct tide_access *access;
     enum tide_rc rc = tide_access_open(cfg, &access, err);
 
-    if (!rc)
+    if (!rc) {
+        tide_access_warn(cfg);
         tide_access_replace(&ingest->access, access);
+    }
     return rc;
 }
 

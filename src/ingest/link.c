@@ -178,6 +178,14 @@ static ssize_t outcome(struct tide_conn *conn, int returned)
     }
 }
 
+/* A peer that asks for new keys and does not take our answer: there is no use in looking at what it
+ * sends until it does. */
+static ssize_t nothing_received(struct tide_conn *conn, int returned)
+{
+    conn->corked = SSL_get_error(conn->tls, returned) == SSL_ERROR_WANT_WRITE;
+    return outcome(conn, returned);
+}
+
 static int int_of(size_t len)
 {
     return len > INT_MAX ? INT_MAX : (int)len;
@@ -196,7 +204,7 @@ ssize_t tide_link_receive(struct tide_conn *conn, uint8_t *into, size_t room)
         if (got > 0)
             total += (size_t)got;
         else if (total == 0)
-            return outcome(conn, got);
+            return nothing_received(conn, got);
         else
             break; /* whatever it is, it is still there the next time */
     }
