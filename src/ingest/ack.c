@@ -56,6 +56,10 @@ static void queue_ack(struct tide_conn *conn, const struct tide_parcel *parcel)
     struct tide_shard *shard = conn->shard;
     size_t most = TIDE_ACK_OVERHEAD + (size_t)parcel->chunk_len, len;
 
+    /* What came home at once may be more than that: only what the kernel does not take is unread.
+     */
+    if (unsent(conn) + most > shard->unsent_max && !conn->writing && !conn->doomed)
+        tide_ack_flush(conn);
     if (unsent(conn) + most > shard->unsent_max ||
         shard->unsent_bytes + most > TIDE_SHARD_UNSENT_MAX || !make_room(conn, most)) {
         tide_count(TIDE_COUNT_ACKS_DROPPED, 1);

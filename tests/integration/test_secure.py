@@ -2,6 +2,7 @@
 """Who may send: the shared key, users, TLS, a Unix socket, and how many may come. Refused peers are counted by reason,
 hear why, and disturb no other; a reload lets nobody fall who is in."""
 import os
+import random
 import shutil
 import signal
 import socket
@@ -16,7 +17,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import sender
-from daemon import Daemon, StartError, patience, source_dir, tidemarkd, wait_for
+from daemon import Daemon, StartError, patience, seed, source_dir, tidemarkd, wait_for
 
 GOLDEN = os.path.join(source_dir(), "tests", "golden", "wire")
 KEY = b"s3cr3t"
@@ -404,6 +405,52 @@ class Secure(unittest.TestCase):
                 self.assertEqual(peer.read_ack(), "large-chunk")
         books = self.daemon.assert_books(self)
         self.assertEqual((books["stored"], books["duplicate"]), (4040, 4000))
+
+    def test_unread_acks_wait_up_to_their_bound_and_come_whole_and_in_order(self):
+        cert, key = self.scratch.certificate("server")
+        for tls in (False, True):
+            for bound in (16 << 20, 64 << 10):
+                settings = {"ingest.max_unread_ack_bytes": bound}
+                if tls:
+                    settings.update({"tls.cert_file": cert, "tls.key_file": key})
+                with self.subTest(tls=tls, bound=bound):
+                    self.serve(settings)
+                    self.unread_acks(client_tls(cert) if tls else None, bound)
+                    self.daemon.stop()
+                    self.daemon.close()
+
+    def unread_acks(self, tls, bound):
+        # 12 MB of acks: more than the kernel takes for one connection, less than the larger bound
+        chunks = ["%06d" % number + "c" * 3994 for number in range(3000)]
+        with self.connect(tls=tls) as peer:
+            for chunk in chunks:
+                peer.send(event(chunk))
+            wait_for(lambda: self.daemon.ledger()["chunks"]["committed"] == len(chunks), patience(60), "all to be committed")
+            dropped = self.counter("acks_dropped_total")
+            heard = [peer.read_ack() for _ in range(len(chunks) - dropped)]
+            self.assertEqual(heard, chunks if dropped == 0 else [chunk for chunk in chunks if chunk in set(heard)])
+            self.exchange(peer, "after-all")
+        self.assertEqual(dropped == 0, bound > 1 << 20)
+        self.assertGreaterEqual(len(heard), min(len(chunks), bound // 4010))
+
+    def test_tls_in_pieces_of_any_size_is_the_same_stream(self):
+        cert, key = self.scratch.certificate("server")
+        self.serve({"tls.cert_file": cert, "tls.key_file": key})
+        rng = random.Random(seed())
+        with self.connect(tls=client_tls(cert)) as peer:
+            chunks, stream = [], b""
+            for number in range(300):
+                chunks.append("chunk-%05d" % number)
+                entries = [(time.time(), {"module_id": "m", "event": "debug", "message": "x" * rng.randrange(1000)})
+                           for _ in range(rng.choice((1, 10, 200)))]
+                stream += sender.forward("mod.pieces", entries, chunks[-1])
+            while stream:
+                size = rng.choice((1, 7, 1000, 16384, 16385, 70000, 300000))
+                peer.send(stream[:size])  # each a record of its own, or several
+                stream = stream[size:]
+            for chunk in chunks:
+                self.assertEqual(peer.read_ack(), chunk)
+        self.daemon.assert_books(self)
 
     def test_tls_below_1_2_and_clients_without_certificate_are_refused(self):
         cert, key = self.scratch.certificate("server")
