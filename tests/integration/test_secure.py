@@ -452,6 +452,20 @@ class Secure(unittest.TestCase):
                 self.assertEqual(peer.read_ack(), chunk)
         self.daemon.assert_books(self)
 
+    def test_what_one_record_holds_behind_a_large_request_is_not_forgotten(self):
+        # The buffer of a large request ends a little behind it: the rest of the record stays inside the TLS library, and
+        # the socket has nothing more to tell.
+        cert, key = self.scratch.certificate("server")
+        self.serve({"tls.cert_file": cert, "tls.key_file": key})
+        large = sender.packed("mod.large", sender.entry(time.time(), {"event": "debug", "message": "x" * 300000}), "large")
+        small = sender.forward("mod.small", [(time.time(), {"event": "debug", "message": "x" * 6000})], "small-chunk")
+        with self.connect(tls=client_tls(cert)) as peer:
+            for piece in (large[:80000], large[80000:-5000]):
+                peer.send(piece)
+                wait_for(lambda: sender.unread_bytes(self.daemon.forward) == 0, patience(10), "the piece to be read")
+            peer.send(large[-5000:] + small)
+            self.assertEqual([peer.read_ack(), peer.read_ack()], ["large", "small-chunk"])
+
     def test_tls_below_1_2_and_clients_without_certificate_are_refused(self):
         cert, key = self.scratch.certificate("server")
         friend = self.scratch.certificate("friend")

@@ -603,6 +603,61 @@ static void same_tells_what_changed(void **state)
     }
 }
 
+/* Only a part of what is said matters. */
+static void refused_with(const struct sources *sources, enum tide_rc wanted_rc, const char *wanted)
+{
+    struct tide_config config;
+    struct tide_err err = {""};
+
+    assert_int_equal(load(sources, &config, &err), wanted_rc);
+    if (!strstr(err.text, wanted))
+        fail_msg("%s", err.text);
+}
+
+static void files_are_named_from_every_source(void **state)
+{
+    char longest[108 + sizeof("ingest.unix_socket=")] = "ingest.unix_socket=";
+    struct tide_config config;
+
+    (void)state;
+    config = loaded(&(struct sources){
+        .file = "{\"auth\": {\"shared_key_file\": \"/k\", \"users_file\": \"/u\"},"
+                " \"tls\": {\"cert_file\": \"/c\"}}",
+        .env = {"TIDEMARK_AUTH_USERS_FILE=/other", "TIDEMARK_TLS_KEY_FILE=/tk"},
+        .args = {"--set", "tls.client_ca_file=/ca", "--set", "tls.cert_file="}});
+    assert_string_equal(config.access.shared_key_file, "/k");
+    assert_string_equal(config.access.users_file, "/other");
+    assert_string_equal(config.access.cert_file, "");
+    assert_string_equal(config.access.key_file, "/tk");
+    assert_string_equal(config.access.client_ca_file, "/ca");
+
+    refused(
+        &(struct sources){.file = "{\"auth\": {\"shared_key_file\": 1}}"}, TIDE_CONFIG,
+        "FILE:1:30: auth.shared_key_file: expected a text of at most 1023 bytes, \"\" for none, "
+        "got 1");
+    memset(longest + strlen("ingest.unix_socket="), 'p', 107);
+    config = loaded(&(struct sources){.args = {"--set", longest}});
+    assert_int_equal(strlen(config.unix_socket), 107);
+    strcat(longest, "p");
+    refused_with(&(struct sources){.args = {"--set", longest}}, TIDE_CONFIG, "at most 107 bytes");
+}
+
+static void open_address_is_fine_when_clients_show_something(void **state)
+{
+    static const char *const enough[] = {"auth.shared_key_file=/k", "tls.client_ca_file=/ca"};
+    struct tide_config config;
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        config = loaded(&(struct sources){.args = {"--forward", "0.0.0.0:1", "--set", enough[i]}});
+        assert_string_equal(config.forward, "0.0.0.0:1");
+        refused_with(&(struct sources){.args = {"--http", "0.0.0.0:1", "--set", enough[i]}},
+                     TIDE_CONFIG, "security.allow_open");
+    }
+    refused_with(&(struct sources){.args = {"--forward", "0.0.0.0:1", "--set", "tls.cert_file=/c"}},
+                 TIDE_CONFIG, "auth.shared_key_file, tls.client_ca_file, or");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -622,6 +677,8 @@ int main(void)
         cmocka_unit_test(sampling_is_a_list_of_globs_and_shares),
         cmocka_unit_test(mutated_files_never_crash),
         cmocka_unit_test(help_tells_every_row),
+        cmocka_unit_test(files_are_named_from_every_source),
+        cmocka_unit_test(open_address_is_fine_when_clients_show_something),
         cmocka_unit_test(same_tells_what_changed),
     };
 
