@@ -32,6 +32,18 @@ static void refuse_stalled(struct tide_conn *conn)
     tide_conn_settle(conn);
 }
 
+/* A client that has a key waits for our HELO, and says nothing: whoever set it up should be told.
+ */
+static void wonder(const struct tide_conn *conn)
+{
+    static struct tide_log_gate gate;
+
+    tide_log_gated(&gate, TIDE_INFO, "ingest",
+                   "peer %s has sent nothing for %u s; a client that has a shared key waits for a "
+                   "server that has one (auth.shared_key_file)",
+                   conn->peer, conn->shard->second - conn->born_s);
+}
+
 static bool over(uint32_t seconds, uint32_t limit)
 {
     return limit > 0 && seconds > limit;
@@ -50,6 +62,10 @@ static void judge(struct tide_conn *conn)
             refuse_stalled(conn);
     } else if (conn->outstanding == 0 && over(quiet_s, cfg->idle_timeout_s)) {
         refuse_idle(conn);
+    } else if (conn->heard_s == conn->born_s && over(quiet_s + 1, cfg->handshake_timeout_s) &&
+               !conn->greeted && !conn->wondered) {
+        conn->wondered = true;
+        wonder(conn);
     }
 }
 

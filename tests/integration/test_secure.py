@@ -136,6 +136,16 @@ class Secure(unittest.TestCase):
             peer.finish_sending()
             self.assertEqual(peer.read_to_end(), b"")
 
+    def test_a_client_that_waits_for_a_greeting_is_told_of(self):
+        self.serve({"ingest.handshake_timeout_s": 1})
+        with self.connect() as silent, self.connect() as talks:
+            self.exchange(talks, "plain-chunk")
+            port = ":%d " % silent.socket.getsockname()[1]
+            wait_for(lambda: port + "has sent nothing for" in self.daemon.log(), patience(10), "a line")
+            lines = self.daemon.log().count("has sent nothing for")
+            self.exchange(silent, "late-chunk")  # it is none the worse for it
+            self.assertEqual(lines, 1)
+
     def refused(self, reason, counter, **how):
         key = how.pop("key", KEY)
         start = time.monotonic()
