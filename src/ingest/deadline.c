@@ -62,8 +62,8 @@ static void judge(struct tide_conn *conn)
             refuse_stalled(conn);
     } else if (conn->outstanding == 0 && over(quiet_s, cfg->idle_timeout_s)) {
         refuse_idle(conn);
-    } else if (conn->heard_s == conn->born_s && over(quiet_s + 1, cfg->handshake_timeout_s) &&
-               !conn->greeted && !conn->wondered) {
+    } else if (conn->offset == 0 && over(quiet_s + 1, cfg->handshake_timeout_s) &&
+               !conn->wondered) {
         conn->wondered = true;
         wonder(conn);
     }
