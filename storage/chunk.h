@@ -84,6 +84,10 @@ bool chunk_read_hists(struct chunk_reader *reader);
 const struct hist_run *chunk_hist(const struct chunk_reader *reader, uint32_t i,
                                   uint32_t *ret_runs);
 
+/* After chunk_read_fields: row i as a record with an empty histogram; `into` is initialised, what
+ * it held is gone. */
+void chunk_record_fields(const struct chunk_reader *reader, uint32_t i, struct tide_record *into);
+
 /* After chunk_read_hists: row i as a whole record; `into` is initialised, what it held is gone. */
 void chunk_record(const struct chunk_reader *reader, uint32_t i, struct tide_record *into);
 

@@ -523,14 +523,24 @@ const struct hist_run *chunk_hist(const struct chunk_reader *reader, uint32_t i,
     return reader->buckets.run + first[0];
 }
 
-void chunk_record(const struct chunk_reader *reader, uint32_t i, struct tide_record *into)
+void chunk_record_fields(const struct chunk_reader *reader, uint32_t i, struct tide_record *into)
 {
     const struct chunk_row *row = &reader->row[i];
+
+    assert(i < reader->view.count);
+    tide_record_reset(into);
+    into->tally = row->tally;
+    for (uint32_t k = 0; k < row->instances; k++)
+        tide_record_merge_instance(into, &row->instance[k]);
+    tide_customs_copy(&into->customs, &row->customs);
+}
+
+void chunk_record(const struct chunk_reader *reader, uint32_t i, struct tide_record *into)
+{
     uint32_t runs;
     const struct hist_run *run = chunk_hist(reader, i, &runs);
 
-    tide_record_reset(into);
-    into->tally = row->tally;
+    chunk_record_fields(reader, i, into);
     /* The two ends make the span. */
     if (runs)
         tide_hist_add(&into->hist, run[runs - 1].bucket, run[runs - 1].count);
@@ -538,7 +548,4 @@ void chunk_record(const struct chunk_reader *reader, uint32_t i, struct tide_rec
         tide_hist_add(&into->hist, run[0].bucket, run[0].count);
     for (uint32_t k = 1; k + 1 < runs; k++)
         into->hist.count[run[k].bucket - into->hist.first] = run[k].count;
-    for (uint32_t k = 0; k < row->instances; k++)
-        tide_record_merge_instance(into, &row->instance[k]);
-    tide_customs_copy(&into->customs, &row->customs);
 }

@@ -63,6 +63,10 @@ static enum tide_rc write_group(struct tide_store *store, const struct group *gr
     size_t chunks = producers_taken(store->producers, &chunk);
     struct txn txn;
 
+    if (quota_is_short(store, QUOTA_INGEST)) {
+        tide_err_set(err, "storage.max_bytes is reached");
+        return TIDE_DISK_FULL;
+    }
     txn_begin(&txn, store->env, store->dbi, true);
     for (uint32_t id = group->modules_before + 1; id <= modules_count(store->modules); id++)
         totals_put(&txn, &store->blob, modules_name(store->modules, id), id, NULL, 0, 0);

@@ -10,7 +10,7 @@
  * anew and replaces what it had written with the same bytes. Rows of finished hours are then waste,
  * and are deleted from the front.
  *
- * Rows only: corrections stay where they are until refold.c applies them, at most once a minute,
+ * Rows only: corrections stay where they are until refold.c applies them, before the next hour,
  * each with its effect on all tiers in one transaction.
  */
 #include "fold.h"
@@ -27,9 +27,9 @@
 
 #define SLICE_US      3000         /* a slice ends with the first module after this ... */
 #define SLICE_MODULES 64           /* ... or with so many */
+#define PART_ROWS     180          /* rows of one module taken at once, or those of five minutes */
 #define SLICE_ROWS    4096         /* rows deleted by one transaction, ... */
 #define SLICE_BYTES   (160 * 4096) /* ... of so many bytes: fewer than 256 pages */
-#define REFOLD_US     60000000     /* corrections wait this long for each other */
 #define HOUR_S        3600
 #define DAY_S         86400
 
@@ -46,11 +46,10 @@ struct fold {
     size_t lanes;
 
     enum step step;
-    int64_t from_s;    /* of the step */
-    uint32_t next;     /* its first module that is not done */
-    bool rows_wasted;  /* rows before hours_upto may be there */
-    int64_t refold_us; /* when corrections were all applied last */
-    bool refolding;
+    int64_t from_s;   /* of the step */
+    uint32_t next;    /* its first module that is not done ... */
+    int64_t part_s;   /* ... and of whose hour this much is; `merged` is the merge of that */
+    bool rows_wasted; /* rows before hours_upto may be there */
 };
 
 /* One interval of an hour: a cursor that goes through its modules. */
@@ -74,7 +73,6 @@ struct fold *fold_new(void)
     tier_writer_init(&fold->writer);
     tide_record_init(&fold->merged);
     fold->rows_wasted = true;
-    fold->refolding = true; /* a restart does not put it off */
     return fold;
 }
 
@@ -146,20 +144,23 @@ enum tide_rc fold_finish(struct tide_store *store, struct slices *slices,
     return TIDE_OK;
 }
 
-/* Merges runs of entries into records of a coarser tier, which take the places after them. */
-static size_t coarsen(struct fold *fold, size_t from, size_t count, size_t to, int64_t width_s)
+/* Merges runs of the `count` entries into records of a coarser tier, which take the places after
+ * them. */
+static size_t coarsen(struct fold *fold, size_t count, int64_t width_s)
 {
     size_t made = 0;
 
-    for (size_t i = from; i < from + count; i++) {
+    for (size_t i = 0; i < count; i++) {
         int64_t start_s = tide_floor_s(fold->entry[i].start_s, width_s);
+        size_t to = count + made;
 
-        if (made == 0 || fold->entry[to + made - 1].start_s != start_s) {
-            tide_record_reset(&fold->record[to + made]);
-            fold->entry[to + made] = (struct chunk_entry){start_s, 0, &fold->record[to + made]};
+        if (made == 0 || fold->entry[to - 1].start_s != start_s) {
+            tide_record_reset(&fold->record[to]);
+            fold->entry[to] = (struct chunk_entry){start_s, 0, &fold->record[to]};
             made++;
+            to++;
         }
-        tide_record_merge(&fold->record[to + made - 1], &fold->record[i]);
+        tide_record_merge(&fold->record[to - 1], &fold->record[i]);
     }
     return made;
 }
@@ -249,14 +250,42 @@ static uint32_t lowest(const struct fold *fold, size_t lanes)
     return module;
 }
 
-static void fold_hour_of(struct tide_store *store, struct txn *txn, uint32_t module)
+/* Lanes whose rows of this module were taken by an earlier slice go on to the next one. */
+static void leave(struct fold *fold, struct txn *txn, size_t lanes, uint32_t module)
+{
+    for (size_t i = 0; i < lanes; i++) {
+        struct lane *lane = &fold->lane[i];
+        MDB_val key, value;
+
+        while (lane->module == module)
+            lane_look(lane, txn, mdb_cursor_get(lane->cursor, &key, &value, MDB_NEXT), &key);
+    }
+}
+
+/* How much of a module's hour is folded at once: PART_ROWS intervals at most, whole records of 5m.
+ */
+static int64_t part_width_s(uint32_t interval_s)
+{
+    int64_t width_s = HOUR_S;
+
+    while (width_s / interval_s > PART_ROWS && width_s > 300)
+        width_s = width_s == HOUR_S ? 1800 : width_s == 1800 ? 600 : 300;
+    return width_s;
+}
+
+/* The next part of the hour of fold->next. */
+static void fold_part(struct tide_store *store, struct txn *txn)
 {
     struct fold *fold = store->folding;
-    uint32_t interval_s = store->identity.interval_s;
-    size_t lanes = HOUR_S / interval_s, rows = 0, fives, hours;
+    uint32_t interval_s = store->identity.interval_s, module = fold->next;
+    int64_t width_s = part_width_s(interval_s);
+    size_t from = (size_t)(fold->part_s / interval_s), lanes = (size_t)(width_s / interval_s);
+    size_t rows = 0, fives;
 
-    make_room(fold, lanes + HOUR_S / 300 + 1);
-    for (size_t i = 0; i < lanes; i++) {
+    make_room(fold, lanes + (size_t)width_s / 300);
+    if (fold->part_s == 0)
+        tide_record_reset(&fold->merged);
+    for (size_t i = from; i < from + lanes; i++) {
         struct lane *lane = &fold->lane[i];
 
         if (lane->module == module && lane_take(fold, lane, txn, &fold->record[rows])) {
@@ -264,17 +293,28 @@ static void fold_hour_of(struct tide_store *store, struct txn *txn, uint32_t mod
             rows++;
         }
     }
-    fives = coarsen(fold, 0, rows, rows, 300);
-    hours = coarsen(fold, rows, fives, rows + fives, HOUR_S);
-    if (rows == 0)
+    fives = coarsen(fold, rows, 300);
+    for (size_t i = rows; i < rows + fives; i++)
+        tide_record_merge(&fold->merged, &fold->record[i]);
+    if (rows) {
+        int64_t from_s = fold->from_s + fold->part_s;
+
+        tier_append(&fold->writer, txn, interval_s, TIDE_TIER_RAW, module, from_s, fold->entry,
+                    rows);
+        tier_append(&fold->writer, txn, interval_s, TIDE_TIER_5M, module, from_s,
+                    fold->entry + rows, fives);
+    }
+    fold->part_s += width_s;
+    if (fold->part_s < HOUR_S)
         return;
-    assert(hours == 1);
-    tier_append(&fold->writer, txn, interval_s, TIDE_TIER_RAW, module, fold->from_s, fold->entry,
-                rows);
-    tier_append(&fold->writer, txn, interval_s, TIDE_TIER_5M, module, fold->from_s,
-                fold->entry + rows, fives);
-    tier_append(&fold->writer, txn, interval_s, TIDE_TIER_1H, module, fold->from_s,
-                fold->entry + rows + fives, hours);
+    if (!tide_record_empty(&fold->merged)) {
+        struct chunk_entry hour = {fold->from_s, 0, &fold->merged};
+
+        tier_append(&fold->writer, txn, interval_s, TIDE_TIER_1H, module, fold->from_s, &hour, 1);
+    }
+    leave(fold, txn, HOUR_S / interval_s, module);
+    fold->part_s = 0;
+    fold->next = module + 1;
 }
 
 static enum tide_rc fold_hour(struct tide_store *store, struct tide_err *err)
@@ -289,14 +329,16 @@ static enum tide_rc fold_hour(struct tide_store *store, struct tide_err *err)
     enum tide_rc rc;
 
     slices_begin(&slices, store, UINT32_MAX);
+    next.refolded_s = fold->from_s;
     lanes_open(store, &slices.txn);
-    while (!slices.txn.rc && lowest(fold, lanes) != UINT32_MAX && goes_on(store, done, begin_us)) {
-        fold->next = lowest(fold, lanes);
-        fold_hour_of(store, &slices.txn, fold->next);
-        fold->next++;
+    while (!slices.txn.rc && (fold->part_s || lowest(fold, lanes) != UINT32_MAX) &&
+           goes_on(store, done, begin_us)) {
+        if (fold->part_s == 0)
+            fold->next = lowest(fold, lanes);
+        fold_part(store, &slices.txn);
         done++;
     }
-    last = lowest(fold, lanes) == UINT32_MAX;
+    last = fold->part_s == 0 && lowest(fold, lanes) == UINT32_MAX;
     lanes_close(store);
     if (last)
         next.hours_upto_s = fold->from_s + HOUR_S;
@@ -312,14 +354,16 @@ static enum tide_rc fold_hour(struct tide_store *store, struct tide_err *err)
 
 /* ---- a day ---- */
 
-/* Merges what the hours of the day hold of a module; false: nothing. */
+/* Merges what the hours of the day hold of a module, which is corrected if one of them is; false:
+ * nothing. */
 static bool merge_day(struct fold *fold, struct tier_cursor *cursor, int64_t period_s,
-                      uint32_t module)
+                      uint32_t module, uint32_t *ret_revision)
 {
     struct chunk_reader *reader = &fold->writer.reader;
     int64_t end_s = fold->from_s + DAY_S;
     bool more = tier_newest(cursor, period_s, module, end_s);
 
+    *ret_revision = 0;
     make_room(fold, 1);
     tide_record_reset(&fold->merged);
     for (; more && !cursor->lmdb; more = tier_older(cursor, module)) {
@@ -328,6 +372,8 @@ static bool merge_day(struct fold *fold, struct tier_cursor *cursor, int64_t per
                 if (reader->row[i].start_s >= fold->from_s && reader->row[i].start_s < end_s) {
                     chunk_record(reader, i, &fold->record[0]);
                     tide_record_merge(&fold->merged, &fold->record[0]);
+                    if (reader->row[i].revision > *ret_revision)
+                        *ret_revision = reader->row[i].revision;
                 }
         }
         if (cursor->first_s <= fold->from_s)
@@ -358,7 +404,7 @@ static enum tide_rc fold_day(struct tide_store *store, struct tide_err *err)
         module = tier_module_from(&cursor, period_s, fold->next);
         if (module == UINT32_MAX)
             break;
-        if (merge_day(fold, &cursor, period_s, module))
+        if (merge_day(fold, &cursor, period_s, module, &day.revision))
             tier_append(&fold->writer, &slices.txn, interval_s, TIDE_TIER_1D, module, fold->from_s,
                         &day, 1);
         sound(&slices.txn, cursor.lmdb);
@@ -394,7 +440,7 @@ static enum tide_rc delete_rows(struct tide_store *store, struct tide_err *err)
                          : mdb_cursor_open(slices.txn.mdb, slices.txn.dbi[TABLE_ROW], &cursor);
     while (!code) {
         code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
-        if (code || key_start_s(key.mv_data) >= store->fold.hours_upto_s)
+        if (code || key.mv_size < 8 || key_start_s(key.mv_data) >= store->fold.hours_upto_s)
             break;
         if (rows == SLICE_ROWS || bytes > SLICE_BYTES) {
             more = true;
@@ -446,6 +492,7 @@ static void begin(struct fold *fold, enum step step, int64_t from_s)
     fold->step = step;
     fold->from_s = from_s;
     fold->next = 0;
+    fold->part_s = 0;
 }
 
 /* Whole hours before this are old enough, and sealed: what comes for them is a correction. */
@@ -455,36 +502,6 @@ static int64_t foldable_upto_s(const struct tide_store *store, int64_t now_us)
     int64_t sealed_s = tide_floor_s(store->state.sealed_upto_s, HOUR_S);
 
     return old_s < sealed_s ? old_s : sealed_s;
-}
-
-static enum tide_rc choose(struct tide_store *store, int64_t now_us, struct tide_err *err)
-{
-    struct fold *fold = store->folding;
-    int64_t row_s, hour_s;
-    enum tide_rc rc;
-
-    if (store->fold.hours_upto_s >= store->fold.days_upto_s + DAY_S) {
-        if ((rc = first_start(store, TABLE_CHUNK_1H,
-                              tide_floor_s(store->fold.days_upto_s,
-                                           tier_period_s(TIDE_TIER_1H, store->identity.interval_s)),
-                              &hour_s, err)))
-            return rc;
-        if (hour_s < store->fold.days_upto_s)
-            hour_s = store->fold.days_upto_s; /* in the period of the last day done */
-        if (hour_s != INT64_MAX &&
-            tide_floor_s(hour_s, DAY_S) + DAY_S <= store->fold.hours_upto_s) {
-            begin(fold, STEP_DAY, tide_floor_s(hour_s, DAY_S));
-            return TIDE_AGAIN;
-        }
-    }
-    if ((rc = first_start(store, TABLE_ROW, store->fold.hours_upto_s, &row_s, err)))
-        return rc;
-    if (row_s != INT64_MAX &&
-        tide_floor_s(row_s, HOUR_S) + HOUR_S <= foldable_upto_s(store, now_us)) {
-        begin(fold, STEP_HOUR, tide_floor_s(row_s, HOUR_S));
-        return TIDE_AGAIN;
-    }
-    return TIDE_OK;
 }
 
 /* Whether the table's oldest value belongs to a folded hour. */
@@ -498,9 +515,77 @@ static enum tide_rc lags(struct tide_store *store, enum table table, bool *ret,
     return rc;
 }
 
-static enum tide_rc chores(struct tide_store *store, int64_t now_us, struct tide_err *err)
+/* Corrections of folded hours wait for each other until the next hour is folded, or until there are
+ * many. Both can be told from the file alone, so a restart in between changes no byte of a chunk.
+ */
+static enum tide_rc refold(struct tide_store *store, int64_t now_us, struct tide_err *err)
+{
+    bool due;
+    enum tide_rc rc = lags(store, TABLE_CORRECTION, &due, err);
+
+    if (rc || !due)
+        return rc;
+    return store_refold(store, &store->folding->writer, now_us, err);
+}
+
+static enum tide_rc many_corrections(struct tide_store *store, bool *ret, struct tide_err *err)
+{
+    MDB_stat stat = {0};
+    struct txn txn;
+
+    txn_begin(&txn, store->env, store->dbi, false);
+    if (!txn.rc)
+        sound(&txn, mdb_stat(txn.mdb, txn.dbi[TABLE_CORRECTION], &stat));
+    if (txn.rc)
+        tide_err_set(err, "look for what to fold: %s", mdb_strerror(txn.lmdb));
+    txn_abort(&txn);
+    *ret = stat.ms_entries >= store->refold_at;
+    return txn.rc == TIDE_IN_DOUBT ? store_failed(store, txn.rc) : txn.rc;
+}
+
+static enum tide_rc choose_day(struct tide_store *store, struct tide_err *err)
+{
+    int64_t upto_s = store->fold.days_upto_s, hour_s, day_s;
+    enum tide_rc rc;
+
+    if (store->fold.hours_upto_s < upto_s + DAY_S)
+        return TIDE_OK;
+    rc = first_start(store, TABLE_CHUNK_1H,
+                     tide_floor_s(upto_s, tier_period_s(TIDE_TIER_1H, store->identity.interval_s)),
+                     &hour_s, err);
+    if (rc || hour_s == INT64_MAX)
+        return rc;
+    /* Of the period of the last day done only its start is known. */
+    day_s = hour_s < upto_s ? upto_s : tide_floor_s(hour_s, DAY_S);
+    if (day_s + DAY_S > store->fold.hours_upto_s)
+        return TIDE_OK;
+    begin(store->folding, STEP_DAY, day_s);
+    return TIDE_AGAIN;
+}
+
+static enum tide_rc choose_hour(struct tide_store *store, int64_t now_us, struct tide_err *err)
+{
+    int64_t row_s, hour_s;
+    enum tide_rc rc;
+
+    if ((rc = first_start(store, TABLE_ROW, store->fold.hours_upto_s, &row_s, err)))
+        return rc;
+    if (row_s == INT64_MAX)
+        return TIDE_OK;
+    hour_s = tide_floor_s(row_s, HOUR_S);
+    if (hour_s + HOUR_S > foldable_upto_s(store, now_us))
+        return TIDE_OK;
+    if (store->fold.refolded_s != hour_s && (rc = refold(store, now_us, err)))
+        return rc;
+    begin(store->folding, STEP_HOUR, hour_s);
+    return TIDE_AGAIN;
+}
+
+/* One chore, or the choice of the next step. TIDE_OK: there is nothing to do. */
+static enum tide_rc choose(struct tide_store *store, int64_t now_us, struct tide_err *err)
 {
     struct fold *fold = store->folding;
+    bool many;
     enum tide_rc rc;
 
     if (fold->rows_wasted) {
@@ -509,25 +594,21 @@ static enum tide_rc chores(struct tide_store *store, int64_t now_us, struct tide
         if (fold->rows_wasted)
             return delete_rows(store, err);
     }
-    if (!fold->refolding && now_us >= fold->refold_us && now_us - fold->refold_us < REFOLD_US)
-        return TIDE_OK;
-    fold->refold_us = now_us;
-    if ((rc = lags(store, TABLE_CORRECTION, &fold->refolding, err)))
+    if ((rc = many_corrections(store, &many, err)) || (many && (rc = refold(store, now_us, err))))
         return rc;
-    if (!fold->refolding)
-        return TIDE_OK;
-    rc = store_refold(store, &fold->writer, now_us, err);
-    fold->refolding = rc != TIDE_OK;
-    return rc;
+    if ((rc = choose_day(store, err)))
+        return rc;
+    return choose_hour(store, now_us, err);
 }
 
 enum tide_rc store_fold(struct tide_store *store, int64_t now_us, struct tide_err *err)
 {
     struct fold *fold = store->folding;
-    enum tide_rc rc;
 
     if (fold->step == STEP_NONE) {
-        if ((rc = chores(store, now_us, err)) || (rc = choose(store, now_us, err)) != TIDE_AGAIN)
+        enum tide_rc rc = choose(store, now_us, err);
+
+        if (fold->step == STEP_NONE)
             return rc;
     }
     return fold->step == STEP_HOUR ? fold_hour(store, err) : fold_day(store, err);

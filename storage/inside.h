@@ -12,6 +12,7 @@
 #include "journal.h"
 #include "modules.h"
 #include "producer.h"
+#include "quota.h"
 #include "txn.h"
 
 /* Fixed when the store is created. */
@@ -35,6 +36,7 @@ struct fold_state {
     int64_t hours_upto_s; /* tiers raw, 5m and 1h hold every interval before this (a whole hour);
                              rows before it are waste, records at or after it unfinished work */
     int64_t days_upto_s;  /* tier 1d likewise (a whole day) */
+    int64_t refolded_s;   /* the hour before whose fold corrections were applied last */
     int64_t evicted_upto_s[TIDE_TIER_COUNT]; /* given up before its time, to stay in max_bytes */
 };
 
@@ -72,6 +74,7 @@ struct tide_store {
     struct group group;
     struct fold *folding; /* the background work under way */
     unsigned fold_slice;  /* modules in one slice of it; 0: as many as are quick */
+    unsigned refold_at;   /* corrections are not put off when there are so many */
     struct blob blob;
     struct tide_record scratch;
     struct journal_marks marks;
@@ -79,6 +82,13 @@ struct tide_store {
     int64_t checkpoint_s;    /* ... for intervals before this; when it was taken: */
     int64_t checkpoint_us;
     int64_t reader_check_us;
+    struct expiry *expiry;
+    bool relieving; /* making room: that this works does not mean that there is any */
+    char ballast_path[1200];
+    uint64_t ballast_wanted; /* its size */
+    int64_t ballast_us;      /* when it was looked at last */
+    bool ballast_missed;     /* given up, and not whole again since; said so */
+    struct quota quota;
     bool expiring;           /* identities may be out of their window ... */
     bool identities_expired; /* ... and some that left memory may still be on disk */
     bool event_ids_expired;
@@ -95,6 +105,7 @@ struct tide_store {
     struct head *head;
     struct modules *modules;
     _Atomic enum tide_store_state condition;
+    atomic_uint_least64_t ballast_bytes; /* held */
     atomic_uint_least64_t identity_count;
     atomic_uint_least32_t identity_oldest_s;
     atomic_bool identity_by_count;
@@ -103,6 +114,8 @@ struct tide_store {
 
     pthread_mutex_t readers_lock; /* the open snapshots, oldest first */
     struct tide_snapshot *reader_first, *reader_last;
+    struct reader *reader_idle; /* waiting for the next snapshot */
+    unsigned readers_idle;
     uint64_t readers;
 };
 
@@ -150,6 +163,10 @@ void store_show_known(struct tide_store *store);
  * thread. */
 int64_t keep_from_s(const struct tide_store *store, const struct fold_state *fold, uint32_t module,
                     enum tide_tier tier, int64_t now_us);
+/* The same for all modules of a retention rule, and which rule is a module's. */
+int64_t keep_rule_from_s(const struct tide_store *store, const struct fold_state *fold, size_t rule,
+                         enum tide_tier tier, int64_t now_us);
+size_t keep_rule(const struct tide_store *store, uint32_t module);
 
 /* marks */
 void marks_push(struct journal_marks *marks, struct journal_mark mark);
@@ -168,6 +185,7 @@ enum tide_rc store_recover(struct tide_store *store, struct tide_err *err);
 
 /* Turns a failed transaction into the store's condition (a full disk hides behind EIO). Returns the
  * rc to hand up. */
+bool store_disk_is_full(const struct tide_store *store);
 enum tide_rc store_failed(struct tide_store *store, enum tide_rc rc);
 void store_succeeded(struct tide_store *store);
 

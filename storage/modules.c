@@ -16,6 +16,7 @@
 #define PAGES      10240u /* 10^7 modules, the configured maximum, and __overflow__ */
 
 struct modules {
+    const struct tide_retention_rules *retention;
     pthread_rwlock_t lock;
     uint64_t seed;
     uint32_t count;
@@ -31,10 +32,11 @@ static void *must(void *got)
     return got;
 }
 
-struct modules *modules_new(void)
+struct modules *modules_new(const struct tide_retention_rules *retention)
 {
     struct modules *modules = must(calloc(1, sizeof(*modules)));
 
+    modules->retention = retention;
     pthread_rwlock_init(&modules->lock, NULL);
     tide_random(&modules->seed, sizeof(modules->seed));
     modules->slots = 256;
@@ -112,6 +114,8 @@ uint32_t modules_add(struct modules *modules, const char *name, size_t len)
     held->len = (uint32_t)len;
     memcpy(held->text, name, len);
     held->text[len] = '\0';
+    held->keep =
+        modules->retention ? (uint32_t)tide_retention_find(modules->retention, held->text) : 0;
     pthread_rwlock_wrlock(&modules->lock);
     if (!modules->page[page])
         modules->page[page] = must(calloc(PAGE_NAMES, sizeof(struct module_name *)));

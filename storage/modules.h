@@ -7,16 +7,19 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "tidemark/retention.h"
 
 struct modules;
 
 struct module_name {
     uint64_t hash;
     uint32_t len;
-    char text[]; /* terminated */
+    uint32_t keep; /* its retention rule: tide_retention_keep_s */
+    char text[];   /* terminated */
 };
 
-struct modules *modules_new(void);
+/* retention must outlive it; NULL: nobody asks for rules. */
+struct modules *modules_new(const struct tide_retention_rules *retention);
 void modules_free(struct modules *modules);
 
 /* The id of a name, 0 when it has none. */

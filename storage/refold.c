@@ -214,7 +214,8 @@ static void follow_in_fleet(struct work *work, const struct correction *first, s
         struct fleet_of *fleet = fleet_of(work, start_s);
 
         tide_record_reset(&work->before);
-        if (is_kept(work, module, TIDE_TIER_RAW, start_s))
+        if (is_kept(work, TIDE_FLEET, TIDE_TIER_RAW, start_s) &&
+            is_kept(work, module, TIDE_TIER_RAW, start_s))
             read_raw(work, module, start_s, &work->before);
         tide_record_copy(&work->after, &work->before);
         for (; i < count && first[i].start_s == start_s; i++) {

@@ -5,7 +5,6 @@
  */
 #include "inside.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,6 +38,12 @@ static enum tide_rc failed(int code, const char *what, struct tide_err *err)
 typedef enum tide_rc each_fn(struct tide_store *store, const MDB_val *key, const struct blob *blob,
                              uint32_t parts, void *arg, struct tide_err *err);
 
+/* Of the tables that are read at start. */
+static size_t key_size(enum table table)
+{
+    return table == TABLE_MODULE ? KEY_MODULE_SIZE : KEY_JOURNAL_SIZE;
+}
+
 static enum tide_rc each(struct tide_store *store, MDB_txn *txn, enum table table, const char *name,
                          size_t digits, each_fn *take, void *arg, struct tide_err *err)
 {
@@ -55,7 +60,11 @@ static enum tide_rc each(struct tide_store *store, MDB_txn *txn, enum table tabl
         MDB_val at = {key.mv_size, first};
         bool part = false;
 
-        assert(key.mv_size <= KEY_MAX);
+        if (key.mv_size != key_size(table)) {
+            damaged(name, &key);
+            code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+            continue;
+        }
         memcpy(first, key.mv_data, key.mv_size);
         for (size_t i = 0; i < digits; i++)
             part = part || first[at.mv_size - 1 - i];

@@ -83,11 +83,12 @@ static bool decode_state(const uint8_t *at, size_t len, struct store_state *ret)
 
 void schema_put_fold(struct txn *txn, const struct fold_state *fold)
 {
-    uint8_t value[TIDE_VARINT_MAX * (3 + TIDE_TIER_COUNT)], *to = value;
+    uint8_t value[TIDE_VARINT_MAX * (4 + TIDE_TIER_COUNT)], *to = value;
 
     to = tide_put_varint(to, fold->seq);
     to = tide_put_varint(to, (uint64_t)fold->hours_upto_s);
     to = tide_put_varint(to, (uint64_t)fold->days_upto_s);
+    to = tide_put_varint(to, (uint64_t)fold->refolded_s);
     for (int tier = 0; tier < TIDE_TIER_COUNT; tier++)
         to = tide_put_varint(to, (uint64_t)fold->evicted_upto_s[tier]);
     txn_put(txn, TABLE_META, fold_key, sizeof(fold_key) - 1, value, (size_t)(to - value), 0);
@@ -120,7 +121,7 @@ enum tide_rc schema_get_fold(MDB_txn *txn, MDB_dbi meta, struct fold_state *ret)
     at = value.mv_data;
     end = at + len;
     if (!tide_get_varint(&at, end, &ret->seq) || !get_time(&at, end, &ret->hours_upto_s) ||
-        !get_time(&at, end, &ret->days_upto_s))
+        !get_time(&at, end, &ret->days_upto_s) || !get_time(&at, end, &ret->refolded_s))
         return TIDE_DAMAGED;
     for (int tier = 0; tier < TIDE_TIER_COUNT; tier++)
         if (!get_time(&at, end, &ret->evicted_upto_s[tier]))

@@ -18,6 +18,8 @@
 #include "tidemark/counter.h"
 #include "tidemark/log.h"
 #include "tidemark/tier.h"
+#include "ballast.h"
+#include "expire.h"
 #include "fold.h"
 #include "key.h"
 #include "slices.h"
@@ -27,6 +29,8 @@
 #define CHECKPOINT_US    60000000 /* totals go to disk this often ... */
 #define CHECKPOINT_PARTS 4096     /* ... or when the journal has this many values (16 MiB) */
 #define READER_CHECK_US  60000000
+#define RELIEF_US        100000
+#define RELIEF_SLICES    64
 
 /* ---- rows ---- */
 
@@ -181,6 +185,10 @@ enum tide_rc tide_store_seal(struct tide_store *store, int64_t now_us, struct ti
         return TIDE_OK;
     if ((rc = may_write(store, err)))
         return rc;
+    if (quota_is_short(store, QUOTA_WORK)) {
+        tide_err_set(err, "storage.max_bytes is reached");
+        return store_failed(store, TIDE_DISK_FULL);
+    }
     current = head_current(store->head);
     while (due < current->layers && current->layer[due]->start_s < before_s)
         due++;
@@ -245,7 +253,7 @@ static enum tide_rc cut_journal(struct tide_store *store, struct tide_err *err)
     return front_is_covered(store) ? TIDE_AGAIN : TIDE_OK;
 }
 
-enum tide_rc tide_store_upkeep(struct tide_store *store, int64_t now_us, struct tide_err *err)
+static enum tide_rc chores(struct tide_store *store, int64_t now_us, struct tide_err *err)
 {
     enum tide_rc rc;
 
@@ -259,15 +267,63 @@ enum tide_rc tide_store_upkeep(struct tide_store *store, int64_t now_us, struct 
         if (mdb_reader_check(store->env, &dead) == 0 && dead)
             tide_log(TIDE_WARNING, "storage", "freed %d reader slots of dead processes", dead);
     }
+    ballast_keep(store, now_us);
     if (store->expiring) {
         if ((rc = store_forget(store, now_us, err)))
             return rc;
         store->expiring = false;
     }
+    if ((rc = store_expire(store, now_us, err)))
+        return rc;
     if (!front_is_covered(store) && checkpoint_is_due(store, now_us) &&
         (rc = checkpoint(store, now_us, err)))
         return rc;
     if (front_is_covered(store) && (rc = cut_journal(store, err)))
         return rc;
-    return store_fold(store, now_us, err);
+    if (quota_is_pressed(store) && (rc = store_expire(store, now_us, err)))
+        return rc;
+    if (!quota_is_short(store, QUOTA_WORK) && (rc = store_fold(store, now_us, err)))
+        return rc;
+    return store_expire(store, now_us, err);
+}
+
+/* Chores that only look for something to do fail without a word on the store's condition. But
+ * whoever learns that a commit is in doubt, the next writer has to know. */
+enum tide_rc tide_store_upkeep(struct tide_store *store, int64_t now_us, struct tide_err *err)
+{
+    enum tide_rc rc = chores(store, now_us, err);
+
+    return rc == TIDE_IN_DOUBT ? store_failed(store, rc) : rc;
+}
+
+/* ---- relief ---- */
+
+static enum tide_rc make_room(struct tide_store *store, int64_t now_us, struct tide_err *err)
+{
+    int64_t until_us = tide_clock_mono_us() + RELIEF_US;
+    enum tide_rc rc = TIDE_AGAIN;
+
+    for (int i = 0; rc == TIDE_AGAIN && i < RELIEF_SLICES && tide_clock_mono_us() < until_us; i++)
+        rc = store_expire(store, now_us, err);
+    if (rc && rc != TIDE_AGAIN)
+        return rc;
+    for (int i = 0; front_is_covered(store) && i < RELIEF_SLICES; i++)
+        if ((rc = cut_journal(store, err)) && rc != TIDE_AGAIN)
+            return rc;
+    return TIDE_OK;
+}
+
+enum tide_rc tide_store_relieve(struct tide_store *store, int64_t now_us, struct tide_err *err)
+{
+    enum tide_rc rc;
+
+    if ((rc = may_write(store, err)))
+        return rc;
+    store->relieving = true;
+    if (store_disk_is_full(store))
+        ballast_give_up(store);
+    rc = make_room(store, now_us, err);
+    ballast_take_back(store);
+    store->relieving = false;
+    return rc == TIDE_IN_DOUBT ? store_failed(store, rc) : rc;
 }

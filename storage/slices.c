@@ -36,12 +36,14 @@ void slices_step(struct slices *slices, struct tide_err *err)
 
 enum tide_rc may_write(struct tide_store *store, struct tide_err *err)
 {
-    enum tide_rc rc;
+    enum tide_rc rc = store_recover(store, err);
 
-    if (store->attempt.count) {
-        tide_err_set(err, "a failed commit comes first");
+    if (rc)
+        return store_failed(store, rc);
+    if (store->attempt.count && store->state.commit_seq == store->attempt.seq) {
+        tide_err_set(err, "a commit that was in doubt has happened; it is finished first");
         return TIDE_AGAIN;
     }
-    rc = store_recover(store, err);
-    return rc ? store_failed(store, rc) : TIDE_OK;
+    store->attempt.count = 0; /* it did not happen: its number is free */
+    return TIDE_OK;
 }

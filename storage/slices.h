@@ -15,8 +15,9 @@ struct slices {
     enum tide_rc rc; /* the first failure: everything after it does nothing */
 };
 
-/* Before any of them: a group commit in doubt is settled by the next commit, with its own parcels
- * at hand; nothing else may write before. */
+/* Before any of them: finds out what became of a commit that failed. One that was in doubt and did
+ * happen is settled by the next commit, with its own parcels at hand; nothing else may write
+ * before. TIDE_AGAIN: so it is. */
 enum tide_rc may_write(struct tide_store *store, struct tide_err *err);
 
 void slices_begin(struct slices *slices, struct tide_store *store, unsigned limit);

@@ -21,6 +21,8 @@
 
 #include "tidemark/clock.h"
 #include "tidemark/log.h"
+#include "ballast.h"
+#include "expire.h"
 #include "fold.h"
 #include "key.h"
 #include "reader.h"
@@ -36,14 +38,16 @@ void tide_store_cfg_default(struct tide_store_cfg *cfg)
 {
     *cfg = (struct tide_store_cfg){.dir = "./tidemark-data",
                                    .map_bytes = UINT64_C(1) << 40,
+                                   .ballast_bytes = UINT64_C(8) << 20,
                                    .interval_s = 30,
                                    .grace_s = 5,
                                    .lateness_s = 73 * 3600,
-                                   .fold_after_s = INT32_MAX, /* until ranges read chunks */
+                                   .fold_after_s = 3600,
                                    .max_modules = 100000,
                                    .dedup_window_s = 73 * 3600,
                                    .dedup_max_chunks = 4000000,
                                    .dedup_max_event_ids = 1000000};
+    tide_retention_default(cfg->retention.keep_s);
 }
 
 /* ---- marks ---- */
@@ -124,27 +128,107 @@ static enum tide_rc lock_dir(struct tide_store *store, struct tide_err *err)
     return TIDE_OK;
 }
 
-static enum tide_rc open_env(struct tide_store *store, struct tide_err *err)
+static enum tide_rc open_env(struct tide_store *store, const char *path, struct tide_err *err)
 {
     int code = mdb_env_create(&store->env);
 
     if (!code)
-        code = mdb_env_set_mapsize(store->env, store->cfg.map_bytes);
+        code = mdb_env_set_mapsize(store->env, quota_map_bytes(store));
     if (!code)
         code = mdb_env_set_maxdbs(store->env, TABLE_COUNT);
     if (!code)
         code = mdb_env_set_maxreaders(store->env, READERS_MAX);
     if (!code)
-        code = mdb_env_open(store->env, store->data_path, MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD,
-                            0600);
+        code = mdb_env_open(store->env, path, MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD, 0600);
     if (code) {
-        tide_err_set(err, "open %s: %s", store->data_path, mdb_strerror(code));
+        tide_err_set(err, "open %s: %s", path, mdb_strerror(code));
         if (store->env)
             mdb_env_close(store->env);
         store->env = NULL;
         return tide_rc_from_lmdb(code);
     }
     return TIDE_OK;
+}
+
+/* Makes the names in a directory last. One that we may not read is its owner's business. */
+static enum tide_rc sync_dir(const char *dir, struct tide_err *err)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), code;
+
+    if (fd < 0 && errno == EACCES)
+        return TIDE_OK;
+    code = fd < 0 || (fsync(fd) != 0 && errno != EINVAL) ? errno : 0;
+    if (fd >= 0)
+        close(fd);
+    if (!code)
+        return TIDE_OK;
+    tide_err_set(err, "sync directory %s: %s", dir, strerror(code));
+    return TIDE_IO;
+}
+
+#define META_BYTES (2 * 32768) /* LMDB's two meta pages, however large its pages are */
+
+/* Makes the disk say what the page cache says, before anything is written: at every start, for the
+ * process before this one may have been in doubt, too. A meta page whose write failed may be on the
+ * disk all the same, while LMDB has put the old one back into the cache: were the pages of that
+ * commit used again before this one reaches the disk, a power cut would leave a tree of which parts
+ * are overwritten. And the new one may be in the cache only: it cannot be acked before it is on the
+ * disk. A page that failed once counts as clean, so it is written again before the sync. */
+static enum tide_rc settle_disk(const struct tide_store *store, struct tide_err *err)
+{
+    uint8_t bytes[META_BYTES];
+    int fd = open(store->data_path, O_RDWR | O_CLOEXEC);
+    ssize_t len = fd < 0 ? -1 : pread(fd, bytes, sizeof(bytes), 0);
+    enum tide_rc rc = TIDE_OK;
+
+    if (len <= 0 || pwrite(fd, bytes, (size_t)len, 0) != len || fdatasync(fd) != 0) {
+        tide_err_set(err, "write the first pages of %s again: %s", store->data_path,
+                     len == 0 ? "it is empty" : strerror(errno));
+        rc = TIDE_IO;
+    }
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+/* A store is born under another name, which is changed when everything is on disk: LMDB does not
+ * sync the first pages it writes, and a file that has half of them could never be opened again. */
+static enum tide_rc create(struct tide_store *store, struct tide_err *err)
+{
+    char path[sizeof(store->data_path) + 8], lock[sizeof(path) + 8];
+    struct stat info;
+    enum tide_rc rc;
+
+    if (stat(store->data_path, &info) == 0 && info.st_size > 0)
+        return TIDE_OK;
+    snprintf(path, sizeof(path), "%s.new", store->data_path);
+    snprintf(lock, sizeof(lock), "%s-lock", path);
+    unlink(path); /* of a birth that was cut short */
+    if ((rc = open_env(store, path, err)))
+        return rc;
+    rc = schema_open(store, err);
+    mdb_env_close(store->env);
+    store->env = NULL;
+    unlink(lock);
+    if (!rc && rename(path, store->data_path) != 0) {
+        tide_err_set(err, "rename %s: %s", path, strerror(errno));
+        rc = TIDE_IO;
+    }
+    return rc;
+}
+
+/* The data file, with its name, for good. */
+static enum tide_rc open_file(struct tide_store *store, struct tide_err *err)
+{
+    char parent[sizeof(store->cfg.dir) + 4];
+    enum tide_rc rc;
+
+    snprintf(parent, sizeof(parent), "%s/..", store->cfg.dir);
+    if ((rc = create(store, err)) || (rc = sync_dir(store->cfg.dir, err)) ||
+        (rc = sync_dir(parent, err)) || (rc = settle_disk(store, err)) ||
+        (rc = open_env(store, store->data_path, err)))
+        return rc;
+    return schema_open(store, err);
 }
 
 static enum tide_rc replay(struct tide_store *store, struct tide_err *err)
@@ -181,33 +265,42 @@ enum tide_rc tide_store_open(const struct tide_store_cfg *cfg, struct tide_store
                              struct tide_err *err)
 {
     struct tide_store *store = calloc(1, sizeof(*store));
+    struct tide_retention_rules copy;
     enum tide_rc rc;
 
     if (!store) {
         tide_err_set(err, "out of memory");
         return TIDE_NO_MEMORY;
     }
+    if ((rc = tide_retention_copy(&cfg->retention, &copy, err))) {
+        free(store);
+        return rc;
+    }
     store->cfg = *cfg;
+    store->cfg.retention = copy;
     store->lock_fd = -1;
     snprintf(store->data_path, sizeof(store->data_path), "%s/tidemark.mdb", cfg->dir);
     pthread_mutex_init(&store->readers_lock, NULL);
     store->head = head_new();
-    store->modules = modules_new();
+    store->modules = modules_new(&store->cfg.retention);
     store->identities = identity_new(cfg->dedup_max_chunks);
     store->event_ids = identity_new(cfg->dedup_max_event_ids);
     store->producers =
         producers_new(PRODUCERS_MAX, cfg->dedup_max_chunks, refresh_s(cfg->dedup_window_s));
+    store->expiry = expiry_new(store);
     group_init(&store->group);
     store->folding = fold_new();
+    store->refold_at = REFOLD_AT;
     tide_record_init(&store->scratch);
     if ((rc = make_dir(cfg->dir, err)) || (rc = lock_dir(store, err)) ||
-        (rc = open_env(store, err)) || (rc = schema_open(store, err)) ||
-        (rc = replay(store, err))) {
+        (rc = open_file(store, err)) || (rc = replay(store, err))) {
         if (rc != TIDE_LOCKED)
             tide_err_wrap(err, "store %s", cfg->dir);
         tide_store_close(store);
         return rc;
     }
+    quota_open(store);
+    ballast_open(store);
     store->checkpoint_us = tide_clock_wall_us();
     atomic_store(&store->identity_oldest_s, identity_oldest_s(store->identities));
     *ret = store;
@@ -219,6 +312,7 @@ void tide_store_close(struct tide_store *store)
     if (!store)
         return;
     assert(!store->reader_first);
+    readers_drop(store);
     if (store->env)
         mdb_env_close(store->env);
     head_free(store->head);
@@ -226,6 +320,8 @@ void tide_store_close(struct tide_store *store)
     identity_free(store->identities);
     identity_free(store->event_ids);
     producers_free(store->producers);
+    expiry_free(store->expiry);
+    tide_retention_fini(&store->cfg.retention);
     group_fini(&store->group);
     fold_free(store->folding);
     tide_record_fini(&store->scratch);
@@ -250,7 +346,7 @@ uint64_t tide_store_identity_seed(const struct tide_store *store)
 
 /* ---- condition ---- */
 
-static bool disk_is_full(const struct tide_store *store)
+bool store_disk_is_full(const struct tide_store *store)
 {
     struct statvfs fs;
 
@@ -263,7 +359,7 @@ enum tide_rc store_failed(struct tide_store *store, enum tide_rc rc)
     enum tide_store_state condition = TIDE_STORE_FULL, before;
 
     store->unsure = true;
-    if (rc == TIDE_IO && disk_is_full(store))
+    if (rc == TIDE_IO && store_disk_is_full(store))
         rc = TIDE_DISK_FULL;
     if (rc == TIDE_IN_DOUBT)
         condition = TIDE_STORE_IN_DOUBT;
@@ -278,8 +374,11 @@ enum tide_rc store_failed(struct tide_store *store, enum tide_rc rc)
 
 void store_succeeded(struct tide_store *store)
 {
-    enum tide_store_state before = atomic_exchange(&store->condition, TIDE_STORE_OK);
+    enum tide_store_state before;
 
+    if (store->relieving)
+        return;
+    before = atomic_exchange(&store->condition, TIDE_STORE_OK);
     if (before != TIDE_STORE_OK)
         tide_log(TIDE_INFO, "storage", "store is ok again, was %s", tide_store_state_name(before));
 }
@@ -296,10 +395,13 @@ static enum tide_rc reopen(struct tide_store *store, struct tide_err *err)
             (unsigned long long)store->readers);
         rc = TIDE_IN_DOUBT;
     } else {
+        readers_drop(store);
         if (store->env)
             mdb_env_close(store->env);
         store->env = NULL;
-        if ((rc = open_env(store, err)) == TIDE_OK && (rc = schema_open(store, err))) {
+        if ((rc = settle_disk(store, err)) == TIDE_OK &&
+            (rc = open_env(store, store->data_path, err)) == TIDE_OK &&
+            (rc = schema_open(store, err))) {
             mdb_env_close(store->env); /* its tables are not open: of no use */
             store->env = NULL;
         }
@@ -367,6 +469,8 @@ void tide_store_stats(struct tide_store *store, struct tide_store_stats *ret)
     pthread_mutex_unlock(&store->readers_lock);
     if (stat(store->data_path, &file) == 0)
         ret->file_bytes = (uint64_t)file.st_size;
+    ret->max_bytes = store->cfg.max_bytes;
+    ret->ballast_bytes = atomic_load(&store->ballast_bytes);
     ret->identities = atomic_load(&store->identity_count);
     ret->oldest_identity_us = (int64_t)atomic_load(&store->identity_oldest_s) * 1000000;
     ret->event_ids = atomic_load(&store->event_id_count);

@@ -70,15 +70,17 @@ static bool found(struct tier_cursor *cursor, int code)
 /* Reads the chunk whose first part the cursor stands on. */
 static void load(struct tier_cursor *cursor, MDB_val *key, MDB_val *value)
 {
-    uint8_t first[KEY_MAX];
-    MDB_val at = {key->mv_size, first};
-    int64_t period_s = key_start_s(key->mv_data);
+    uint8_t first[KEY_CHUNK_SIZE] = {0};
+    bool whole = key->mv_size == sizeof(first); /* LMDB's nodes have no checksum */
+    MDB_val at = {sizeof(first), first};
+    int64_t period_s;
     enum tide_rc rc;
 
-    memcpy(first, key->mv_data, key->mv_size);
+    memcpy(first, key->mv_data, key->mv_size < sizeof(first) ? key->mv_size : sizeof(first));
+    period_s = key_start_s(first);
     cursor->first_s = key_chunk_first_s(first);
     rc = parts_read(cursor->mdb, key, value, 1, &cursor->blob);
-    cursor->sound = rc == TIDE_OK &&
+    cursor->sound = rc == TIDE_OK && whole &&
                     chunk_open(cursor->blob.start, cursor->blob.len, &cursor->view) &&
                     cursor->view.width_s == cursor->width_s &&
                     cursor->view.first_s == cursor->first_s && cursor->first_s >= period_s;
@@ -120,7 +122,8 @@ bool tier_newest(struct tier_cursor *cursor, int64_t period_s, uint32_t module, 
     if (bound[KEY_CHUNK_SIZE - 1] != 0) { /* the last of several parts */
         bound[KEY_CHUNK_SIZE - 1] = 0;
         key = (MDB_val){sizeof(bound), bound};
-        if (!found(cursor, mdb_cursor_get(cursor->mdb, &key, &value, MDB_SET_RANGE)))
+        if (!found(cursor, mdb_cursor_get(cursor->mdb, &key, &value, MDB_SET_RANGE)) ||
+            key.mv_size != KEY_CHUNK_SIZE || memcmp(key.mv_data, bound, 12) != 0)
             return false;
     }
     load(cursor, &key, &value);
@@ -134,6 +137,16 @@ bool tier_older(struct tier_cursor *cursor, uint32_t module)
     return tier_newest(
         cursor, tide_floor_s(cursor->first_s, tier_period_s(cursor->tier, (uint32_t)width_s)),
         module, cursor->first_s);
+}
+
+void tier_damaged(const struct tier_cursor *cursor, uint32_t module)
+{
+    uint8_t bytes[KEY_CHUNK_SIZE];
+    MDB_val key = {sizeof(bytes), bytes};
+
+    key_chunk(bytes, tide_floor_s(cursor->first_s, tier_period_s(cursor->tier, cursor->width_s)),
+              module, cursor->first_s);
+    damaged(table_name[cursor->tier], &key);
 }
 
 int64_t tier_period_below(struct tier_cursor *cursor, int64_t before_s)
@@ -261,11 +274,7 @@ static void take_records(struct task *task, int64_t before_s)
         return;
     if (!chunk_read_fields(&writer->reader, &task->cursor.view) ||
         !chunk_read_hists(&writer->reader)) {
-        uint8_t bytes[KEY_CHUNK_SIZE];
-        MDB_val key = {sizeof(bytes), bytes};
-
-        key_chunk(bytes, task->period_s, task->module, task->cursor.first_s);
-        damaged(table_name[task->cursor.tier], &key);
+        tier_damaged(&task->cursor, task->module);
         return;
     }
     for (uint32_t i = 0; i < task->cursor.view.count; i++) {
@@ -300,6 +309,21 @@ static void drop(struct task *task)
     found(&task->cursor, code);
 }
 
+/* Behind the last chunk of the table MDB_APPEND fills pages to the brim. Without it LMDB moves the
+ * last value of a full page to the new one, and two values of half a page each leave it half empty.
+ */
+static unsigned append_flag(struct task *task, const uint8_t key[KEY_CHUNK_SIZE])
+{
+    MDB_val last, value;
+    int code = mdb_cursor_get(task->cursor.mdb, &last, &value, MDB_LAST);
+
+    if (!found(&task->cursor, code))
+        return MDB_APPEND;
+    return last.mv_size == KEY_CHUNK_SIZE && memcmp(last.mv_data, key, KEY_CHUNK_SIZE) < 0
+               ? MDB_APPEND
+               : 0;
+}
+
 /* Writes the entries as chunks. */
 static void put(struct task *task)
 {
@@ -315,7 +339,8 @@ static void put(struct task *task)
         key_chunk(key, task->period_s, task->module, writer->entry[done].start_s);
         txn_put_parts(task->txn, TIER_TABLE(task->cursor.tier), key, sizeof(key), 1,
                       writer->blob.start, writer->blob.len,
-                      writer->blob.len >= PAGE_MIN ? TIDE_VALUE_PAGE : TIDE_VALUE_LEAF, 0);
+                      writer->blob.len >= PAGE_MIN ? TIDE_VALUE_PAGE : TIDE_VALUE_LEAF,
+                      append_flag(task, key));
         done += took;
     }
 }

@@ -46,6 +46,10 @@ bool tier_newest(struct tier_cursor *cursor, int64_t period_s, uint32_t module, 
 /* The one before it in the same period. */
 bool tier_older(struct tier_cursor *cursor, uint32_t module);
 
+/* Counts the chunk it stands on as damaged, and names it in the log: its header was sound, but what
+ * follows is not. */
+void tier_damaged(const struct tier_cursor *cursor, uint32_t module);
+
 /* The period of the newest chunk (of any module) in a period that starts before before_s, or
  * INT64_MIN. */
 int64_t tier_period_below(struct tier_cursor *cursor, int64_t before_s);

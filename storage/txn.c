@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tidemark/bytes.h"
+#include "tidemark/counter.h"
 #include "tidemark/crc32c.h"
 #include "key.h"
 
@@ -26,6 +27,8 @@ enum tide_rc tide_rc_from_lmdb(int code)
         return TIDE_DISK_FULL;
     case MDB_PANIC:
         return TIDE_IN_DOUBT;
+    case MDB_READERS_FULL:
+        return TIDE_UNAVAILABLE;
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:
     case MDB_INVALID:
@@ -69,6 +72,7 @@ void txn_put(struct txn *txn, enum table table, const void *key, size_t key_len,
     note(txn, mdb_put(txn->mdb, txn->dbi[table], &at, &value, flags | MDB_RESERVE));
     if (txn->rc)
         return;
+    tide_count(TIDE_COUNT_STORE_PUT_BYTES, key_len + len + TIDE_CRC_SIZE);
     crc = tide_crc32c(tide_crc32c(0, key, key_len), payload, len);
     memcpy(value.mv_data, payload, len);
     tide_put_be32((uint8_t *)value.mv_data + len, crc);
@@ -134,6 +138,8 @@ enum tide_rc txn_end(struct txn *txn, struct tide_err *err)
     txn->mdb = NULL;
     if (txn->rc)
         tide_err_set(err, "%s", mdb_strerror(txn->lmdb));
+    else
+        tide_count(TIDE_COUNT_STORE_TRANSACTIONS, 1);
     return txn->rc;
 }
 
@@ -149,7 +155,8 @@ bool value_sound(const MDB_val *key, const MDB_val *value, size_t *ret_len)
     const uint8_t *bytes = value->mv_data;
     size_t len;
 
-    if (value->mv_size < TIDE_CRC_SIZE)
+    /* LMDB's own pages have no checksum: a length out of one may lead past the end of the file */
+    if (value->mv_size < TIDE_CRC_SIZE || value->mv_size > TIDE_VALUE_PAGE)
         return false;
     len = value->mv_size - TIDE_CRC_SIZE;
     if (tide_crc32c(tide_crc32c(0, key->mv_data, key->mv_size), bytes, len) !=
@@ -190,8 +197,9 @@ enum tide_rc parts_read(MDB_cursor *cursor, MDB_val *key, MDB_val *value, size_t
     uint64_t whole;
     int code;
 
-    assert(key->mv_size <= KEY_MAX);
     blob->len = 0;
+    if (key->mv_size < part_digits || key->mv_size > KEY_MAX)
+        return TIDE_DAMAGED; /* LMDB's node, not the value: it has no checksum of its own */
     memcpy(prefix, key->mv_data, prefix_len);
     if (!value_sound(key, value, &len))
         return TIDE_DAMAGED;

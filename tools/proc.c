@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "net.h"
+#include "scratch.h"
 #include "tidemark.h"
 #include "tidemark/clock.h"
 
@@ -156,12 +157,9 @@ enum tide_rc tide_child_start(const char *daemon, const char *parent, const char
     enum tide_rc rc;
     int out[2];
 
-    if (snprintf(child.dir, sizeof child.dir, "%s/tidemark-bench-XXXXXX", parent) >=
-            (int)sizeof child.dir ||
-        !mkdtemp(child.dir)) {
-        tide_err_set(err, "make a directory in %s: %s", parent, strerror(errno));
-        return TIDE_IO;
-    }
+    rc = tide_scratch_make(parent, child.dir, err);
+    if (rc != TIDE_OK)
+        return rc;
     if (pipe2(out, O_CLOEXEC) != 0) {
         tide_err_set(err, "pipe: %s", strerror(errno));
         tide_child_clean(&child);
@@ -218,19 +216,9 @@ enum tide_rc tide_child_stop(struct tide_child *child, struct tide_err *err)
     return TIDE_OK;
 }
 
-static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *walk)
-{
-    (void)info;
-    (void)kind;
-    (void)walk;
-    remove(path);
-    return 0;
-}
-
 void tide_child_clean(struct tide_child *child)
 {
-    if (child->dir[0])
-        nftw(child->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+    tide_scratch_remove(child->dir);
     child->dir[0] = '\0';
 }
 
@@ -337,4 +325,17 @@ uint64_t tide_disk_bytes(const char *dir)
     walked_bytes = 0;
     nftw(dir, add_one, 16, FTW_PHYS | FTW_MOUNT);
     return walked_bytes;
+}
+
+bool tide_written_bytes(uint64_t *ret_bytes)
+{
+    unsigned long long bytes;
+    const char *at;
+    char text[1024];
+
+    if (!slurp("/proc/self/io", text, sizeof text) || !(at = strstr(text, "wchar:")) ||
+        sscanf(at, "wchar: %llu", &bytes) != 1)
+        return false;
+    *ret_bytes = bytes;
+    return true;
 }

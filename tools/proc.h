@@ -2,12 +2,14 @@
 #ifndef TIDEMARK_TOOLS_PROC_H
 #define TIDEMARK_TOOLS_PROC_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include "scratch.h"
 #include "tidemark/err.h"
 
 #define TIDE_CPU_THREADS 128
-#define TIDE_CHILD_PATH  4096
+#define TIDE_CHILD_PATH  TIDE_SCRATCH_PATH
 
 struct tide_child {
     pid_t pid;                  /* 0: none */
@@ -50,6 +52,9 @@ enum tide_rc tide_cpu_read(pid_t pid, struct tide_cpu *ret);
 
 /* Peak resident bytes, or 0. */
 uint64_t tide_memory_peak(pid_t pid);
+
+/* What this process has given to write(2) and its like so far. False: the kernel does not tell. */
+bool tide_written_bytes(uint64_t *ret_bytes);
 
 /* Bytes on disk of all files below dir. */
 uint64_t tide_disk_bytes(const char *dir);

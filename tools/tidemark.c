@@ -9,8 +9,9 @@
 #include <string.h>
 
 static const struct tide_command *const commands[] = {
-    &tide_command_status, &tide_command_modules, &tide_command_history,      &tide_command_health,
-    &tide_command_send,   &tide_command_demo,    &tide_command_bench_ingest,
+    &tide_command_status,       &tide_command_modules,       &tide_command_history,
+    &tide_command_health,       &tide_command_send,          &tide_command_demo,
+    &tide_command_bench_ingest, &tide_command_bench_storage,
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 

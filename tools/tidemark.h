@@ -33,5 +33,6 @@ extern const struct tide_command tide_command_health;
 extern const struct tide_command tide_command_send;
 extern const struct tide_command tide_command_demo;
 extern const struct tide_command tide_command_bench_ingest;
+extern const struct tide_command tide_command_bench_storage;
 
 #endif

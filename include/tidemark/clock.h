@@ -11,7 +11,10 @@ int64_t tide_clock_wall_us(void);
 /* Monotonic time in microseconds; for durations only. */
 int64_t tide_clock_mono_us(void);
 
-/* Freezes both clocks at wall_us until the next call; 0 gives the real ones back. Tests only. */
+/* CPU that the calling thread has used, in microseconds; for durations only. */
+int64_t tide_clock_cpu_us(void);
+
+/* Freezes the clocks at wall_us until the next call; 0 gives the real ones back. Tests only. */
 void tide_clock_fake(int64_t wall_us);
 
 #define TIDE_TIME_TEXT_SIZE 40

@@ -58,10 +58,18 @@
     X(COMMIT_FAILURES, "tidemark_commit_failures_total", "counter",                                \
       "Group commits that failed and were retried")                                                \
     X(SEALS, "tidemark_seals_total", "counter", "Intervals sealed to rows")                        \
-    X(FOLDED_HOURS, "tidemark_folded_hours_total", "counter",                                      \
+    X(FOLDED_HOURS, "tidemark_folds_total", "counter",                                             \
       "Hours of finished intervals that moved from rows into chunks")                              \
     X(REFOLDED, "tidemark_refolded_corrections_total", "counter",                                  \
       "Corrections by late events that were applied to chunks")                                    \
+    X(EXPIRED_CHUNKS, "tidemark_expired_chunks_total", "counter",                                  \
+      "Chunks of history deleted because their keep time was over")                                \
+    X(EVICTED_CHUNKS, "tidemark_evicted_chunks_total", "counter",                                  \
+      "Chunks of history deleted early to stay below storage.max_bytes")                           \
+    X(STORE_TRANSACTIONS, "tidemark_store_transactions_total", "counter",                          \
+      "Transactions of the store on disk: group commits, seals, upkeep")                           \
+    X(STORE_PUT_BYTES, "tidemark_store_put_bytes_total", "counter",                                \
+      "Keys and values put into the store, before it makes pages of them")                         \
     X(DAMAGED_VALUES, "tidemark_damaged_values_total", "counter",                                  \
       "Stored values that failed their checksum and were skipped")
 

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include "tidemark/bytes.h"
 
 #define TIDE_HIST_SUB            32 /* buckets in one octave */
 #define TIDE_HIST_OCTAVES        40
@@ -52,8 +53,21 @@ double tide_hist_upper_us(unsigned bucket);
 void tide_hist_init(struct tide_hist *hist);
 void tide_hist_fini(struct tide_hist *hist);
 
-/* Adds n to one bucket. Aborts when memory is out (histograms are bounded: 10 KiB each). */
-void tide_hist_add(struct tide_hist *hist, unsigned bucket, uint64_t n);
+/* As tide_hist_add, for a bucket that is not in the span yet. */
+void tide_hist_add_outside(struct tide_hist *hist, unsigned bucket, uint64_t n);
+
+/* Adds n to one bucket. Aborts when memory is out (histograms are bounded: 10 KiB each). Inline: a
+ * commit does it for every second event. */
+static inline void tide_hist_add(struct tide_hist *hist, unsigned bucket, uint64_t n)
+{
+    unsigned at = bucket - hist->first;
+
+    if (at < hist->len)
+        hist->count[at] = tide_add_sat(hist->count[at], n);
+    else
+        tide_hist_add_outside(hist, bucket, n);
+}
+
 void tide_hist_merge(struct tide_hist *into, const struct tide_hist *from);
 void tide_hist_copy(struct tide_hist *into, const struct tide_hist *from); /* into is initialised */
 void tide_hist_reset(struct tide_hist *hist);                              /* keeps its memory */

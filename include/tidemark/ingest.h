@@ -12,12 +12,14 @@
 #include "tidemark/err.h"
 #include "tidemark/parcel.h"
 
-/* The files that say who may send; "" = none. */
+struct tide_tls;
+
+/* What says who may send; names of files, "" = none. */
 struct tide_access_cfg {
-    char shared_key_file[1024];           /* the key of the handshake: its first line */
-    char users_file[1024];                /* name:password lines; only with a key */
-    char cert_file[1024], key_file[1024]; /* PEM; both or none: TLS from the first byte */
-    char client_ca_file[1024]; /* PEM: clients must show a certificate of these; only with TLS */
+    char shared_key_file[1024]; /* the key of the handshake: its first line */
+    char users_file[1024];      /* name:password lines; only with a key */
+    char client_ca_file[1024];  /* PEM: clients must show a certificate of these; only with tls */
+    struct tide_tls *tls;       /* lent as long as ingest runs; NULL: plain */
 };
 
 struct tide_ingest_cfg {

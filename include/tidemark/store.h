@@ -15,17 +15,22 @@
 #include "tidemark/ledger.h"
 #include "tidemark/parcel.h"
 #include "tidemark/record.h"
+#include "tidemark/retention.h"
+#include "tidemark/tier.h"
 
 #define TIDE_STORE_SCHEMA 1
 #define TIDE_FLEET        0u /* module id of the fleet; modules are 1, 2, ... in order of appearance */
 
 struct tide_store_cfg {
     char dir[1024];
-    uint64_t map_bytes;  /* default 1 TiB */
-    uint32_t interval_s; /* must agree with the store once created */
+    uint64_t map_bytes;     /* default 1 TiB */
+    uint64_t max_bytes;     /* the file grows no larger: oldest history goes early; 0: no cap */
+    uint64_t ballast_bytes; /* of disk to set aside at most; default 8 MiB */
+    uint32_t interval_s;    /* must agree with the store once created */
     uint32_t grace_s;
     int64_t lateness_s;
     int64_t fold_after_s; /* finished intervals move into chunks when they are so old */
+    struct tide_retention_rules retention; /* lent to tide_store_open */
     uint32_t max_modules;
     int64_t dedup_window_s;
     uint64_t dedup_max_chunks;
@@ -75,6 +80,11 @@ enum tide_rc tide_store_seal(struct tide_store *store, int64_t now_us, struct ti
  * each minute. Returns TIDE_AGAIN when there is more to do. */
 enum tide_rc tide_store_upkeep(struct tide_store *store, int64_t now_us, struct tide_err *err);
 
+/* After a failure that left the store TIDE_STORE_FULL: deletes what is past its time, gives up old
+ * history when storage.max_bytes asks for it, and cuts the journal, for some 100 ms at most; then
+ * it is worth trying again. On a full disk the ballast is what it works with. */
+enum tide_rc tide_store_relieve(struct tide_store *store, int64_t now_us, struct tide_err *err);
+
 /* ---- any thread ---- */
 
 enum tide_store_state tide_store_state(const struct tide_store *store);
@@ -83,6 +93,8 @@ struct tide_store_stats {
     uint64_t file_bytes; /* size of the data file */
     uint64_t used_bytes; /* pages in use */
     uint64_t free_pages;
+    uint64_t max_bytes;         /* as configured; 0: no cap */
+    uint64_t ballast_bytes;     /* of disk set aside; 0: given up, or none */
     uint64_t readers;           /* open snapshots */
     int64_t oldest_reader_us;   /* age of the oldest open snapshot, 0 without any */
     uint64_t identities;        /* chunks in the dedup set */
@@ -93,11 +105,36 @@ struct tide_store_stats {
 };
 void tide_store_stats(struct tide_store *store, struct tide_store_stats *ret);
 
+/* What one kind of value takes in the file, its share of the tree's inner pages included. */
+struct tide_store_table {
+    char name[16]; /* as in storage/FORMAT.md */
+    uint64_t values;
+    uint64_t bytes;
+    uint64_t fleet_bytes; /* of them, for chunks: what is the fleet's */
+};
+
+#define TIDE_STORE_TABLES 32 /* at least as many as there are */
+
+/* Any thread; looks at every chunk. Fills ret as of the last transaction; *ret_count says how many.
+ */
+enum tide_rc tide_store_tables(struct tide_store *store,
+                               struct tide_store_table ret[TIDE_STORE_TABLES], size_t *ret_count,
+                               struct tide_err *err);
+
 /* ---- snapshots: the read side ---- */
 
-/* Everything as of one commit: the open intervals and totals pinned in memory, the rows of an LMDB
- * read transaction. Never sees half a chunk, never counts twice, never holds up the committer.
- * Short-lived: a held one grows the file. Used by one thread at a time. */
+/* Everything as of one commit: the open intervals and totals pinned in memory, finished history in
+ * a read transaction. Never sees half a chunk, never counts twice, never holds up the committer.
+ * Used by one thread at a time.
+ *
+ * A read transaction that is held makes the file grow by all that is written meanwhile. So a walk
+ * that has held one for 250 ms, or read 65 536 records in it, takes another and goes on from where
+ * it is: nothing is given twice or left out. It goes on as of the same commit, unless history was
+ * folded or corrected meanwhile: then what is still to come, which is older, is as of the newer
+ * commit, with the late events that it holds. info, modules and totals stay as of the opening.
+ *
+ * Opening answers TIDE_UNAVAILABLE while the store is being reopened, with too many readers, or
+ * while a fold has been committed but not published (a commit in doubt). */
 struct tide_snapshot;
 
 enum tide_rc tide_snapshot_open(struct tide_store *store, struct tide_snapshot **ret,
@@ -135,19 +172,47 @@ const struct tide_record *tide_snapshot_fleet_total(const struct tide_snapshot *
 
 enum { TIDE_PART_OPEN = 1, TIDE_PART_CORRECTED = 2 };
 
-/* One interval of one module. Returns false to stop the walk. record lives until the return. */
+/* One record of one module: of an interval, or of a coarser tier. Returns false to stop the walk.
+ * record lives until the return. What the slowest operation was is known of open intervals and of
+ * rows, not of folded history. */
 typedef bool tide_walk_fn(void *arg, uint32_t module, int64_t start_s,
                           const struct tide_record *record, unsigned flags);
 
-/* Walks one module (or TIDE_FLEET), newest interval first, over interval starts in [from_s, to_s).
- * Empty intervals are left out. Damaged values are counted, logged and left out. */
+/* A stretch of time and how closely to look at it. */
+struct tide_span {
+    int64_t from_s, to_s;    /* half-open; multiples of the interval (if not: rounded inwards) */
+    enum tide_tier coarsest; /* records of this tier, or finer where they would not fit in */
+    bool no_hist;            /* histograms may be missing in the records: they are dear */
+};
+
+/* Walks one module (or TIDE_FLEET), newest first. Each record lies wholly inside the span and is of
+ * the coarsest tier, up to span->coarsest, whose records do; finer where that one is not complete
+ * yet, which no sum can tell: merged, the records are the same whatever is folded. What the tier
+ * keeps no longer (see tide_snapshot_kept_from) is left out, deleted or not; so are empty records;
+ * damaged ones are counted, logged and left out. */
+enum tide_rc tide_snapshot_range(struct tide_snapshot *snapshot, uint32_t module,
+                                 const struct tide_span *span, tide_walk_fn *take, void *arg);
+
+/* The intervals themselves, over starts in [from_s, to_s): a range whose coarsest is raw. */
 enum tide_rc tide_snapshot_walk(struct tide_snapshot *snapshot, uint32_t module, int64_t from_s,
                                 int64_t to_s, tide_walk_fn *take, void *arg);
 
-/* Walks all modules (not the fleet), newest interval first, within one by ascending id. want, if
- * given, is asked before a record is decoded. */
+/* Walks all modules (not the fleet). want, if given, is asked before a record is decoded. Open
+ * intervals and those not folded yet come newest first, within one by ascending module. Folded
+ * history comes in stretches of days, newest first; within one by ascending module, of each the
+ * newest first; and want is asked once for a module's whole stretch, with where that starts. So
+ * each module by itself is seen newest first. */
 typedef bool tide_want_fn(void *arg, uint32_t module, int64_t start_s);
+enum tide_rc tide_snapshot_sweep_range(struct tide_snapshot *snapshot, const struct tide_span *span,
+                                       tide_want_fn *want, tide_walk_fn *take, void *arg);
+
+/* The intervals themselves: a sweep whose coarsest is raw. */
 enum tide_rc tide_snapshot_sweep(struct tide_snapshot *snapshot, int64_t from_s, int64_t to_s,
                                  tide_want_fn *want, tide_walk_fn *take, void *arg);
+
+/* Records of the tier that start before this are not kept any longer; 0: all are. As of the moment
+ * the snapshot was opened. */
+int64_t tide_snapshot_kept_from(const struct tide_snapshot *snapshot, uint32_t module,
+                                enum tide_tier tier);
 
 #endif

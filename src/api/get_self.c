@@ -52,8 +52,9 @@ static struct check check_store(const struct tide_self_view *self)
 
     switch (self->state) {
     case TIDE_STORE_OK:
-        snprintf(check.detail, sizeof(check.detail), "open, %llu bytes",
-                 (unsigned long long)self->stats.file_bytes);
+        snprintf(check.detail, sizeof(check.detail), "open, %llu bytes, ballast of %llu bytes",
+                 (unsigned long long)self->stats.file_bytes,
+                 (unsigned long long)self->stats.ballast_bytes);
         break;
     case TIDE_STORE_FULL:
         check.verdict = VERDICT_FAILING;

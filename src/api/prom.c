@@ -268,6 +268,10 @@ static void write_store(struct writer *writer, const struct tide_self_view *self
                self->stats.file_bytes);
     plain_uint(writer, "tidemark_store_used_bytes", "gauge",
                "Bytes of the store's file that are in use", self->stats.used_bytes);
+    plain_uint(writer, "tidemark_store_max_bytes", "gauge",
+               "Bytes that the store's file may take, 0 for any number", self->stats.max_bytes);
+    plain_uint(writer, "tidemark_store_ballast_bytes", "gauge",
+               "Bytes of disk set aside for deleting when it is full", self->stats.ballast_bytes);
     family(writer, "tidemark_store_state", "gauge", "1 for the state the store is in");
     for (int state = TIDE_STORE_OK; state <= TIDE_STORE_FAILED; state++)
         labelled(writer, "tidemark_store_state", "state",

@@ -40,6 +40,11 @@ int64_t tide_clock_mono_us(void)
     return read_us(CLOCK_MONOTONIC);
 }
 
+int64_t tide_clock_cpu_us(void)
+{
+    return read_us(CLOCK_THREAD_CPUTIME_ID);
+}
+
 void tide_clock_fake(int64_t wall_us)
 {
     atomic_store_explicit(&fake_us, wall_us, memory_order_relaxed);

@@ -2,14 +2,16 @@
  *
  * A commit costs about 0.3 ms of CPU and then some for each delta, however many events share them.
  * So in bulk (the last group or the waiting one has BULK_FACTS events) it gathers while parcels
- * keep coming, until a quantum passes without one or gather_max_ms are over: the senders' windows
- * then are full, and waiting longer would only be late. A few events are never kept waiting: an
- * idle server commits a single chunk at once.
+ * keep coming, until a pause passes without one or gather_max_ms are over: the senders' windows
+ * then are full, and waiting longer would only be late. The pause is a fraction of what the last
+ * commit took, since a straggler that is left behind waits for a whole commit. A few events are
+ * never kept waiting: an idle server commits a single chunk at once.
  *
  * A turn: take every waiting parcel, commit them (as many as one transaction takes), send them
  * home; seal what is due; a slice of upkeep. A failed commit keeps its group and is tried again
- * with growing pauses; meanwhile `stalled` tells the shards to stop reading, so what cannot be
- * written is not read either. Nobody is acked for a group that is not on disk.
+ * with growing pauses, and after whatever the store can do about a lack of space; meanwhile
+ * `stalled` tells the shards to stop reading, so what cannot be written is not read either. Nobody
+ * is acked for a group that is not on disk.
  */
 #include "tidemark/commit.h"
 
@@ -27,6 +29,7 @@
 
 #define BULK_FACTS        512
 #define GATHER_QUANTUM_US 500
+#define GATHER_PATIENCE   8    /* a pause is this part of the last commit, or a quantum */
 #define WAIT_MAX_MS       1000 /* a stepped clock is noticed at the latest after this */
 #define RETRY_FIRST_MS    50
 #define RETRY_LAST_MS     2000
@@ -39,6 +42,7 @@ struct tide_commit {
     struct tide_parcel **waiting; /* taken from the mailbox, oldest first */
     size_t first, count;
     uint64_t last_facts; /* in the last group */
+    int64_t last_us;     /* what it took to commit it */
     pthread_t thread;
     atomic_bool stalled;
     atomic_bool stopping;
@@ -124,7 +128,8 @@ static bool commit_group(struct tide_commit *commit)
         return false;
     }
     tide_count(TIDE_COUNT_COMMITS, 1);
-    tide_timing_add(&tide_commit_timing, (uint64_t)(tide_clock_mono_us() - begin_us));
+    commit->last_us = tide_clock_mono_us() - begin_us;
+    tide_timing_add(&tide_commit_timing, (uint64_t)commit->last_us);
     for (size_t i = 0; i < taken; i++)
         facts += commit->waiting[commit->first + i]->facts;
     commit->last_facts = facts;
@@ -155,6 +160,19 @@ static bool do_chores(struct tide_commit *commit)
         return false;
     }
     return true;
+}
+
+/* When there is no space, the store makes some, if it can; the next attempt will show. */
+static void relieve(struct tide_commit *commit)
+{
+    struct tide_err err = {""};
+    enum tide_rc rc;
+
+    if (tide_store_state(commit->store) != TIDE_STORE_FULL)
+        return;
+    rc = tide_store_relieve(commit->store, tide_clock_wall_us(), &err);
+    if (rc != TIDE_OK && rc != TIDE_AGAIN)
+        report("making room", &err);
 }
 
 /* ---- the thread ---- */
@@ -191,7 +209,8 @@ static void take_waiting(struct tide_commit *commit)
 /* In bulk, waits for more while more keeps coming. */
 static void gather(struct tide_commit *commit)
 {
-    int64_t until_us = tide_clock_mono_us() + (int64_t)commit->cfg.gather_max_ms * 1000;
+    int64_t now_us = tide_clock_mono_us(), quiet_us = now_us;
+    int64_t until_us = now_us + (int64_t)commit->cfg.gather_max_ms * 1000;
     size_t before;
 
     if (commit->last_facts < BULK_FACTS && waiting_facts(commit) < BULK_FACTS)
@@ -200,8 +219,12 @@ static void gather(struct tide_commit *commit)
         before = commit->count;
         nanosleep(&(struct timespec){.tv_nsec = GATHER_QUANTUM_US * 1000}, NULL);
         take_waiting(commit);
-    } while (commit->count > before && commit->count < commit->cfg.capacity &&
-             !atomic_load(&commit->stopping) && tide_clock_mono_us() < until_us);
+        now_us = tide_clock_mono_us();
+        if (commit->count > before)
+            quiet_us = now_us;
+    } while ((commit->count > before || now_us - quiet_us < commit->last_us / GATHER_PATIENCE) &&
+             commit->count < commit->cfg.capacity && !atomic_load(&commit->stopping) &&
+             now_us < until_us);
 }
 
 static void *run(void *arg)
@@ -230,6 +253,7 @@ static void *run(void *arg)
             drop_all(commit);
             return NULL;
         }
+        relieve(commit);
         pause_before_retry(commit);
     }
 }

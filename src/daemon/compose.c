@@ -15,6 +15,7 @@
 #include "tidemark/log.h"
 #include "tidemark/query.h"
 #include "tidemark/store.h"
+#include "tidemark/tls.h"
 
 #define DRAIN_MS 3000 /* of the 5 s in which a stop has to be over */
 #define PARCELS_TO_GO                                                          \
@@ -32,6 +33,9 @@ static struct tide_store_cfg store_cfg(const struct tide_config *config)
     cfg.interval_s = (uint32_t)config->interval_s;
     cfg.grace_s = (uint32_t)config->grace_s;
     cfg.lateness_s = config->lateness_s;
+    cfg.fold_after_s = config->fold_after_s;
+    cfg.max_bytes = (uint64_t)config->max_bytes;
+    cfg.retention = config->retention;
     cfg.max_modules = (uint32_t)config->max_modules;
     cfg.dedup_window_s = config->dedup_window_s;
     cfg.dedup_max_chunks = (uint64_t)config->dedup_max_chunks;
@@ -47,9 +51,19 @@ static struct tide_commit_cfg commit_cfg(const struct tide_config *config)
     };
 }
 
-static struct tide_ingest_cfg ingest_cfg(const struct tide_config *config,
-                                         const struct tide_store *store)
+static struct tide_access_cfg access_cfg(const struct tide_config *config,
+                                         const struct tide_rooms *rooms)
 {
+    struct tide_access_cfg cfg = config->access;
+
+    cfg.tls = rooms->tls;
+    return cfg;
+}
+
+static struct tide_ingest_cfg ingest_cfg(const struct tide_config *config,
+                                         const struct tide_rooms *rooms)
+{
+    const struct tide_store *store = rooms->store;
     struct tide_ingest_cfg cfg = {
         .threads = (unsigned)config->ingest_threads,
         .parcels = TIDE_INGEST_PARCELS,
@@ -66,7 +80,7 @@ static struct tide_ingest_cfg ingest_cfg(const struct tide_config *config,
             },
         .identity_seed = tide_store_identity_seed(store),
         .udp_heartbeat = config->udp_heartbeat,
-        .access = config->access,
+        .access = access_cfg(config, rooms),
         .max_connections = (uint32_t)config->max_connections,
         .max_connections_per_address = (uint32_t)config->max_connections_per_address,
         .handshake_timeout_s = (uint32_t)config->handshake_timeout_s,
@@ -121,10 +135,18 @@ static enum tide_rc start_commit(const struct tide_config *config, struct tide_r
     return tide_commit_start(&cfg, rooms->store, &rooms->commit, err);
 }
 
+static enum tide_rc start_tls(const struct tide_config *config, struct tide_rooms *rooms,
+                              struct tide_err *err)
+{
+    if (!config->cert_file[0])
+        return TIDE_OK;
+    return tide_tls_open(config->cert_file, config->key_file, &rooms->tls, err);
+}
+
 static enum tide_rc start_ingest(const struct tide_config *config, struct tide_rooms *rooms,
                                  struct tide_err *err)
 {
-    struct tide_ingest_cfg cfg = ingest_cfg(config, rooms->store);
+    struct tide_ingest_cfg cfg = ingest_cfg(config, rooms);
     size_t bytes = config->sample.rules * sizeof(*config->sample.rule);
 
     if (bytes) { /* the configuration may be reloaded while the shards read theirs */
@@ -163,8 +185,8 @@ enum tide_rc tide_rooms_start(const struct tide_config *config, struct tide_room
     enum tide_rc rc;
 
     if ((rc = start_store(config, rooms, err)) || (rc = start_commit(config, rooms, err)) ||
-        (rc = start_ingest(config, rooms, err)) || (rc = start_query(config, rooms, err)) ||
-        (rc = start_api(config, rooms, err)))
+        (rc = start_tls(config, rooms, err)) || (rc = start_ingest(config, rooms, err)) ||
+        (rc = start_query(config, rooms, err)) || (rc = start_api(config, rooms, err)))
         return rc;
     return TIDE_OK;
 }
@@ -176,6 +198,7 @@ void tide_rooms_stop(struct tide_rooms *rooms)
     tide_api_stop(rooms->api);
     tide_query_close(rooms->query);
     tide_store_close(rooms->store);
+    tide_tls_close(rooms->tls);
     free(rooms->sample.rule);
     memset(rooms, 0, sizeof(*rooms));
 }
@@ -183,8 +206,11 @@ void tide_rooms_stop(struct tide_rooms *rooms)
 enum tide_rc tide_rooms_reload(struct tide_rooms *rooms, const struct tide_config *config,
                                struct tide_err *err)
 {
-    enum tide_rc rc = tide_ingest_reload_access(rooms->ingest, &config->access, err);
+    const struct tide_access_cfg access = access_cfg(config, rooms);
+    enum tide_rc rc = tide_ingest_reload_access(rooms->ingest, &access, err);
 
+    if (!rc && rooms->tls)
+        rc = tide_tls_reload(rooms->tls, err);
     if (!rc)
         rc = tide_query_reload_health(rooms->query, &config->health, err);
     if (!rc)

@@ -8,12 +8,14 @@
 struct tide_ingest;
 struct tide_commit;
 struct tide_store;
+struct tide_tls;
 struct tide_query;
 struct tide_api;
 
 struct tide_rooms {
     struct tide_store *store;
     struct tide_commit *commit;
+    struct tide_tls *tls; /* NULL: both ports speak plain */
     struct tide_ingest *ingest;
     struct tide_query *query;
     struct tide_api *api;

@@ -15,9 +15,11 @@
 #include <string.h>
 #include <unistd.h>
 #include "address.h"
+#include "keeps.h"
 #include "levels.h"
 #include "reader.h"
 #include "shares.h"
+#include "tidemark/tls.h"
 
 #define ENV_PREFIX "TIDEMARK_"
 #define NAME_SIZE  256
@@ -28,8 +30,10 @@ struct loader {
     size_t pairs;
     const char *source; /* what is being read: a file's name, "--set", "environment" */
     struct tide_levels levels;
+    struct tide_keeps keeps;
     /* where the keys that are held against each other came from; "" = default */
-    char window_from[TIDE_ORIGIN_SIZE], interval_from[TIDE_ORIGIN_SIZE], raw_from[TIDE_ORIGIN_SIZE];
+    char window_from[TIDE_ORIGIN_SIZE], interval_from[TIDE_ORIGIN_SIZE];
+    char keep_from[TIDE_TIER_COUNT][TIDE_ORIGIN_SIZE];
 };
 
 /* ---- one key ---- */
@@ -43,6 +47,10 @@ static void note_origin(const struct loader *loader, char to[TIDE_ORIGIN_SIZE],
         snprintf(to, TIDE_ORIGIN_SIZE, "%.200s", loader->source);
 }
 
+static const size_t keep_at[TIDE_TIER_COUNT] = {
+    offsetof(struct tide_config, raw_s), offsetof(struct tide_config, five_min_s),
+    offsetof(struct tide_config, hour_s), offsetof(struct tide_config, day_s)};
+
 static void note_option(struct loader *loader, const struct tide_option *option,
                         struct tide_place place)
 {
@@ -50,8 +58,9 @@ static void note_option(struct loader *loader, const struct tide_option *option,
         note_origin(loader, loader->window_from, place);
     else if (option->at == offsetof(struct tide_config, interval_s))
         note_origin(loader, loader->interval_from, place);
-    else if (option->at == offsetof(struct tide_config, raw_s))
-        note_origin(loader, loader->raw_from, place);
+    for (enum tide_tier tier = 0; tier < TIDE_TIER_COUNT; tier++)
+        if (option->at == keep_at[tier])
+            note_origin(loader, loader->keep_from[tier], place);
 }
 
 /* Is there anything at or under this path? */
@@ -112,6 +121,10 @@ static enum tide_rc take_key(void *arg, const struct tide_path *path, struct tid
     }
     if (tide_shares_owns(path))
         return tide_shares_key(&loader->config->sample, path, err);
+    if (tide_keeps_owns(path)) {
+        note_origin(loader, from, place);
+        return tide_keeps_key(&loader->keeps, path, from, err);
+    }
     tide_path_text(path, name, sizeof(name));
     if (!has_dotted_part(path) && name[0] != '-' && (tide_option_find(name) || is_section(name)))
         return TIDE_OK;
@@ -132,6 +145,8 @@ static enum tide_rc take_value(void *arg, const struct tide_path *path, struct t
     }
     if (tide_shares_owns(path))
         return tide_shares_value(&loader->config->sample, path, value, err);
+    if (tide_keeps_owns(path))
+        return tide_keeps_value(&loader->keeps, path, value, err);
     tide_path_text(path, name, sizeof(name));
     option = tide_option_find(name);
     if (!option)
@@ -165,7 +180,8 @@ static enum tide_rc take_text(struct loader *loader, const char *name, const cha
             *dot++ = '\0';
         path.part[path.depth++] = part;
     }
-    if (!strcmp(name, "health.modules") || !strcmp(name, "sampling.modules")) {
+    if (!strcmp(name, "health.modules") || !strcmp(name, "sampling.modules") ||
+        !strcmp(name, "retention.modules")) {
         snprintf(source, sizeof(source), "%s %s", loader->source, name);
         return tide_reader_run(source, text, strlen(text), &path, &reader_calls, loader, err);
     }
@@ -438,11 +454,36 @@ static enum tide_rc check_times(const struct loader *loader, struct tide_err *er
         return TIDE_CONFIG;
     }
     if (config->raw_s && config->raw_s < config->window_s) {
-        tell(other, "retention.raw_s", config->raw_s, loader->raw_from);
+        tell(other, "retention.raw_s", config->raw_s, loader->keep_from[TIDE_TIER_RAW]);
         tide_err_set(err, "%s: expected 0 or at least %s", other, window);
         return TIDE_CONFIG;
     }
     return TIDE_OK;
+}
+
+/* A tier stands for the finer ones when those are gone: it may not go before them. */
+static enum tide_rc check_keeps(const struct loader *loader, struct tide_err *err)
+{
+    const struct tide_config *config = loader->config;
+    const int64_t keep_s[TIDE_TIER_COUNT] = {config->raw_s, config->five_min_s, config->hour_s,
+                                             config->day_s};
+    enum tide_tier shorter = tide_retention_check(keep_s);
+    char text[2][NAME_SIZE];
+
+    for (unsigned i = 0; shorter < TIDE_TIER_COUNT && i < 2; i++) {
+        enum tide_tier tier = (enum tide_tier)(shorter - i);
+        char key[64];
+
+        snprintf(key, sizeof(key), "retention.%s", tide_retention_key[tier]);
+        tell(text[i], key, keep_s[tier], loader->keep_from[tier]);
+    }
+    if (shorter < TIDE_TIER_COUNT) {
+        tide_err_set(err, "%s: expected 0 (for ever)%s %s", text[0],
+                     keep_s[shorter - 1] ? " or at least" : " as", text[1]);
+        return TIDE_CONFIG;
+    }
+    return tide_keeps_close(&loader->keeps, keep_s, config->window_s, &loader->config->retention,
+                            err);
 }
 
 /* closed: whoever comes in there has to show something; way: how else it could be. */
@@ -469,16 +510,44 @@ static enum tide_rc check_address(const struct tide_config *config, const char *
     return TIDE_OK;
 }
 
+/* A pair that cannot be used is found here, so that --check-config and a reload find it, too. */
+static enum tide_rc check_tls(const struct tide_config *config, struct tide_err *err)
+{
+    struct tide_tls *tls = NULL;
+    enum tide_rc rc;
+
+    if (!config->cert_file[0] && !config->key_file[0] && config->access.client_ca_file[0]) {
+        tide_err_set(err, "tls.client_ca_file: clients show certificates in TLS only; expected "
+                          "tls.cert_file and tls.key_file, too");
+        return TIDE_CONFIG;
+    }
+    if (!config->cert_file[0] && !config->key_file[0])
+        return TIDE_OK;
+    if (!config->cert_file[0] || !config->key_file[0]) {
+        tide_err_set(err,
+                     "tls.cert_file and tls.key_file: expected both or neither, only %s is set",
+                     config->cert_file[0] ? "tls.cert_file" : "tls.key_file");
+        return TIDE_CONFIG;
+    }
+    rc = tide_tls_open(config->cert_file, config->key_file, &tls, err);
+    if (rc)
+        tide_err_wrap(err, "tls");
+    tide_tls_close(tls);
+    return rc;
+}
+
 static enum tide_rc check_whole(struct loader *loader, struct tide_err *err)
 {
     struct tide_config *config = loader->config;
     bool closed = config->access.shared_key_file[0] || config->access.client_ca_file[0];
     enum tide_rc rc;
 
-    if ((rc = check_times(loader, err)) ||
+    if ((rc = check_times(loader, err)) || (rc = check_tls(config, err)) ||
         (rc = check_address(config, "--forward", config->forward, sizeof(config->forward), closed,
                             "auth.shared_key_file, tls.client_ca_file, ", err)) ||
-        (rc = check_address(config, "--http", config->http, sizeof(config->http), false, "", err)))
+        (rc =
+             check_address(config, "--http", config->http, sizeof(config->http), false, "", err)) ||
+        (rc = check_keeps(loader, err)))
         return rc;
     return tide_levels_close(&loader->levels, &config->health, err);
 }
@@ -503,11 +572,12 @@ enum tide_rc tide_config_load(int argc, char *const argv[], char *const env[],
                (rc = load_pairs(&loader, err)) || (rc = check_whole(&loader, err)));
     }
     tide_levels_fini(&loader.levels);
+    tide_keeps_fini(&loader.keeps);
     free(loader.pair);
     if (!rc)
-        *ret = config; /* levels_close came last: a failed one owns no thresholds */
+        *ret = config;
     else
-        free(config.sample.rule);
+        tide_config_fini(&config);
     return rc;
 }
 
@@ -518,4 +588,5 @@ void tide_config_fini(struct tide_config *config)
     config->health.rules = 0;
     free(config->sample.rule);
     config->sample = (struct tide_sample_rules){0};
+    tide_retention_fini(&config->retention);
 }

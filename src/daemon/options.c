@@ -23,6 +23,12 @@
 #define FIELD(name) \
     .at = offsetof(struct tide_config, name), .size = sizeof(((struct tide_config *)0)->name)
 
+/* A store has to hold its journal and what it knows of committed chunks, whatever goes early. */
+static bool cap_fits(int64_t bytes)
+{
+    return bytes == 0 || bytes >= 64 * MIB;
+}
+
 const struct tide_option tide_option[] = {
     {.name = "--config",
      .type = TIDE_OPTION_TEXT,
@@ -117,7 +123,53 @@ const struct tide_option tide_option[] = {
      .max = SOME_S,
      .preset = 7 * DAY_S,
      .unit = "s",
-     .help = "longest window= of a question; 0: no limit. Nothing is deleted yet"},
+     .help = "how long intervals are kept, and the longest window=; 0: for ever"},
+    {.name = "retention.five_min_s",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(five_min_s),
+     .min = 0,
+     .max = SOME_S,
+     .preset = 90 * DAY_S,
+     .unit = "s",
+     .help = "how long 5 min records are kept; at least as long as intervals"},
+    {.name = "retention.hour_s",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(hour_s),
+     .min = 0,
+     .max = SOME_S,
+     .preset = 3 * 365 * DAY_S,
+     .unit = "s",
+     .help = "how long 1 h records are kept; at least as long as those of 5 min"},
+    {.name = "retention.day_s",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(day_s),
+     .min = 0,
+     .max = SOME_S,
+     .preset = 0,
+     .unit = "s",
+     .help = "how long 1 day records are kept; at least as long as those of 1 h"},
+    {.name = "retention.modules",
+     .type = TIDE_OPTION_KEEPS,
+     .preset_text = "{}",
+     .help = "{glob: {raw_s, five_min_s, hour_s, day_s}}: other keep times for some modules"},
+    {.name = "storage.fold_after_s",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(fold_after_s),
+     .min = 0,
+     .max = 7 * DAY_S,
+     .preset = 3600,
+     .unit = "s",
+     .help = "age at which finished intervals move into chunks"},
+    {.name = "storage.max_bytes",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(max_bytes),
+     .min = 0,
+     .max = 64 * TIB,
+     .preset = 0,
+     .fits = cap_fits,
+     .unit = "bytes",
+     .expected = "0 (no cap) or a whole number from 67108864 (64 MiB) to 70368744177664 (bytes)",
+     .help = "the store grows no larger: oldest intervals go early; 0: no cap"},
     {.name = "storage.map_bytes",
      .type = TIDE_OPTION_WHOLE,
      FIELD(map_bytes),
@@ -159,8 +211,9 @@ const struct tide_option tide_option[] = {
      .unit = "ms",
      .help = "cap on gathering one group commit under load"},
     {.name = "ingest.unix_socket",
-     .type = TIDE_OPTION_TEXT,
+     .type = TIDE_OPTION_PATH,
      FIELD(unix_socket),
+     .preset_text = "none",
      .help = "path of a Unix socket to take events on as well; its mode says who may"},
     {.name = "ingest.udp_heartbeat",
      .type = TIDE_OPTION_BOOL,
@@ -248,28 +301,31 @@ const struct tide_option tide_option[] = {
      .preset = true,
      .help = "serve /api/v3/metrics/prometheus"},
     {.name = "auth.shared_key_file",
-     .type = TIDE_OPTION_TEXT,
+     .type = TIDE_OPTION_PATH,
      FIELD(access.shared_key_file),
+     .preset_text = "none",
      .reload = true,
      .help = "its one line is the key that Forward clients must have"},
     {.name = "auth.users_file",
-     .type = TIDE_OPTION_TEXT,
+     .type = TIDE_OPTION_PATH,
      FIELD(access.users_file),
+     .preset_text = "none",
      .reload = true,
      .help = "lines name:password; clients must be one of them, too"},
     {.name = "tls.cert_file",
-     .type = TIDE_OPTION_TEXT,
-     FIELD(access.cert_file),
-     .reload = true,
-     .help = "PEM, its issuers behind it: TLS on the Forward port"},
+     .type = TIDE_OPTION_PATH,
+     FIELD(cert_file),
+     .preset_text = "none",
+     .help = "PEM certificate chain: both ports speak TLS; SIGHUP reads it again"},
     {.name = "tls.key_file",
-     .type = TIDE_OPTION_TEXT,
-     FIELD(access.key_file),
-     .reload = true,
-     .help = "PEM: the key of tls.cert_file"},
+     .type = TIDE_OPTION_PATH,
+     FIELD(key_file),
+     .preset_text = "none",
+     .help = "its PEM key, without a passphrase; SIGHUP reads it again"},
     {.name = "tls.client_ca_file",
-     .type = TIDE_OPTION_TEXT,
+     .type = TIDE_OPTION_PATH,
      FIELD(access.client_ca_file),
+     .preset_text = "none",
      .reload = true,
      .help = "PEM: clients must show a certificate of these authorities"},
     {.name = "security.allow_open",
@@ -427,9 +483,11 @@ void tide_option_defaults(struct tide_config *config)
             break;
         case TIDE_OPTION_SWITCH:
         case TIDE_OPTION_PAIR:
+        case TIDE_OPTION_PATH:
         case TIDE_OPTION_THRESHOLD:
         case TIDE_OPTION_RULES:
         case TIDE_OPTION_SHARES:
+        case TIDE_OPTION_KEEPS:
             break;
         }
     }
@@ -502,17 +560,21 @@ static enum tide_rc assign_word(struct tide_config *config, const struct tide_op
     return tide_option_expected(expected, value, err);
 }
 
-static enum tide_rc assign_text(struct tide_config *config, const struct tide_option *option,
+static enum tide_rc assign_path(struct tide_config *config, const struct tide_option *option,
                                 const struct tide_value *value, struct tide_err *err)
 {
-    char expected[128];
+    char expected[64];
+    char *field = (char *)config + option->at;
 
-    if (value->type == TIDE_VALUE_STRING && strlen(value->text) < option->size) {
-        strcpy((char *)config + option->at, value->text);
+    if (value->type == TIDE_VALUE_NULL) {
+        field[0] = '\0';
         return TIDE_OK;
     }
-    snprintf(expected, sizeof(expected), "a text of at most %zu bytes, \"\" for none",
-             option->size - 1);
+    if (value->type == TIDE_VALUE_STRING && value->text[0] && strlen(value->text) < option->size) {
+        strcpy(field, value->text);
+        return TIDE_OK;
+    }
+    snprintf(expected, sizeof(expected), "the name of a file, 1 to %zu bytes", option->size - 1);
     return tide_option_expected(expected, value, err);
 }
 
@@ -529,13 +591,15 @@ enum tide_rc tide_option_assign(struct tide_config *config, const struct tide_op
             return tide_option_expected("true or false", value, err);
         *bool_field(config, option) = value->boolean;
         return TIDE_OK;
-    case TIDE_OPTION_TEXT:
-        return assign_text(config, option, value, err);
+    case TIDE_OPTION_PATH:
+        return assign_path(config, option, value, err);
     case TIDE_OPTION_SWITCH:
+    case TIDE_OPTION_TEXT:
     case TIDE_OPTION_PAIR:
     case TIDE_OPTION_THRESHOLD:
     case TIDE_OPTION_RULES:
     case TIDE_OPTION_SHARES:
+    case TIDE_OPTION_KEEPS:
         break;
     }
     abort(); /* the caller handles the kinds above itself */
@@ -551,6 +615,17 @@ static bool same_shares(const struct tide_sample_rules *a, const struct tide_sam
     return true;
 }
 
+static bool same_keeps(const struct tide_retention_rules *a, const struct tide_retention_rules *b)
+{
+    if (a->rules != b->rules)
+        return false;
+    for (size_t i = 0; i < a->rules; i++)
+        if (strcmp(a->rule[i].glob, b->rule[i].glob) != 0 ||
+            memcmp(a->rule[i].keep_s, b->rule[i].keep_s, sizeof(a->rule[i].keep_s)) != 0)
+            return false;
+    return true;
+}
+
 bool tide_option_same(const struct tide_option *option, const struct tide_config *a,
                       const struct tide_config *b)
 {
@@ -562,9 +637,12 @@ bool tide_option_same(const struct tide_option *option, const struct tide_config
     case TIDE_OPTION_BOOL:
         return !memcmp(a_field, b_field, option->size);
     case TIDE_OPTION_TEXT:
+    case TIDE_OPTION_PATH:
         return !strcmp(a_field, b_field);
     case TIDE_OPTION_SHARES:
         return same_shares(&a->sample, &b->sample);
+    case TIDE_OPTION_KEEPS:
+        return same_keeps(&a->retention, &b->retention);
     case TIDE_OPTION_SWITCH:
     case TIDE_OPTION_PAIR:
     case TIDE_OPTION_THRESHOLD:
@@ -582,8 +660,6 @@ static void help_row(FILE *out, const struct tide_option *option)
              option->argument ? option->argument : "");
     if (option->preset_text)
         snprintf(preset, sizeof(preset), " [%s]", option->preset_text);
-    else if (option->type == TIDE_OPTION_TEXT && !option->argument)
-        strcpy(preset, " [none]");
     else if (option->type == TIDE_OPTION_WHOLE)
         snprintf(preset, sizeof(preset), " [%" PRId64 "%s%s]", option->preset,
                  option->unit ? " " : "", option->unit ? option->unit : "");

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include "tidemark/err.h"
 #include "tidemark/health.h"
+#include "tidemark/retention.h"
 #include "tidemark/ingest.h"
 #include "tidemark/sample.h"
 
@@ -20,8 +21,8 @@ struct tide_config {
     char forward[256], http[256]; /* numeric "127.0.0.1:24224" or "[::1]:0" */
 
     int64_t interval_s, window_s, grace_s, lateness_s, future_s, max_modules;
-    int64_t raw_s;
-    int64_t map_bytes;
+    int64_t raw_s, five_min_s, hour_s, day_s;
+    int64_t fold_after_s, max_bytes, map_bytes;
     int64_t ingest_threads, max_frame_bytes, max_unpacked_bytes, gather_max_ms;
     char unix_socket[108]; /* "" = none, as for the files of access */
     bool udp_heartbeat;
@@ -30,12 +31,14 @@ struct tide_config {
     int64_t handshake_timeout_s, idle_timeout_s, stall_timeout_s;
     int64_t http_threads;
     int64_t dedup_window_s, dedup_max_chunks, dedup_max_event_ids;
+    char cert_file[1024], key_file[1024]; /* "" = none */
     bool prometheus;
     bool allow_open;
     int64_t log_level; /* enum tide_level */
     bool log_requests;
-    struct tide_health_rules health; /* owns rule */
-    struct tide_sample_rules sample; /* likewise */
+    struct tide_health_rules health;       /* owns rule */
+    struct tide_sample_rules sample;       /* likewise */
+    struct tide_retention_rules retention; /* likewise; its defaults are the keys above */
 };
 
 enum tide_option_type {
@@ -45,9 +48,11 @@ enum tide_option_type {
     TIDE_OPTION_WHOLE,     /* whole number in [min, max] -> int64_t */
     TIDE_OPTION_BOOL,      /* -> bool */
     TIDE_OPTION_WORD,      /* one of words -> int64_t, its index */
+    TIDE_OPTION_PATH,      /* key with the name of a file, null for none -> char[size] */
     TIDE_OPTION_THRESHOLD, /* stands for one key per signal and bound */
     TIDE_OPTION_RULES,     /* health.modules */
-    TIDE_OPTION_SHARES     /* sampling.modules */
+    TIDE_OPTION_SHARES,    /* sampling.modules */
+    TIDE_OPTION_KEEPS      /* retention.modules */
 };
 
 struct tide_option {
@@ -93,7 +98,7 @@ bool tide_option_nearest(const char *name, char *ret, size_t size);
 /* Puts every row's default into its field; leaves no pointer in config. */
 void tide_option_defaults(struct tide_config *config);
 
-/* Sets the field of a WHOLE, BOOL, WORD or TEXT row. TIDE_CONFIG says what was expected. */
+/* Sets the field of a WHOLE, BOOL, WORD or PATH row. TIDE_CONFIG says what was expected. */
 enum tide_rc tide_option_assign(struct tide_config *config, const struct tide_option *option,
                                 const struct tide_value *value, struct tide_err *err);
 

@@ -190,8 +190,9 @@ enum tide_rc tide_access_open(const struct tide_access_cfg *cfg, struct tide_acc
         rc = read_key(access, cfg->shared_key_file, err);
     if (!rc && cfg->users_file[0])
         rc = read_users(access, cfg->users_file, err);
-    if (!rc)
-        rc = tide_link_open(cfg, &access->tls, err);
+    access->tls = cfg->tls;
+    if (!rc && cfg->client_ca_file[0])
+        rc = tide_link_read_ca(cfg->client_ca_file, access, err);
     if (rc) {
         tide_access_put(&access);
         return rc;
@@ -213,7 +214,6 @@ void tide_access_warn(const struct tide_access_cfg *cfg)
 {
     warn_of("auth.shared_key_file", cfg->shared_key_file);
     warn_of("auth.users_file", cfg->users_file);
-    warn_of("tls.key_file", cfg->key_file);
 }
 
 void tide_access_put(struct tide_access **access)
@@ -223,7 +223,7 @@ void tide_access_put(struct tide_access **access)
     *access = NULL;
     if (!gone || atomic_fetch_sub_explicit(&gone->holders, 1, memory_order_acq_rel) > 1)
         return;
-    tide_link_close(gone->tls);
+    tide_link_free_ca(gone);
     free(gone->user);
     OPENSSL_clear_free(gone->key_text, gone->key_size);
     OPENSSL_clear_free(gone->users_text, gone->users_size);

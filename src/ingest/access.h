@@ -1,5 +1,6 @@
-/* Who may send: the shared key, the users, the certificate. Read once, never changed; a reload
- * makes another one, and connections that began with the old one end their handshake with it.
+/* Who may send: the shared key, the users, the clients' authorities. Read once, never changed; a
+ * reload makes another one, and connections that began with the old one end their handshake with
+ * it.
  */
 #ifndef TIDEMARK_INGEST_ACCESS_H
 #define TIDEMARK_INGEST_ACCESS_H
@@ -14,7 +15,8 @@
 #define TIDE_USERS_MAX    10000
 #define TIDE_ACCESS_BYTES (4u << 20) /* of one of its files */
 
-struct ssl_ctx_st;
+struct stack_st_X509_NAME;
+struct x509_store_st;
 
 struct tide_user {
     struct tide_text name, password;
@@ -24,8 +26,10 @@ struct tide_access {
     atomic_uint holders;
     struct tide_text key; /* len 0: no handshake */
     struct tide_user *user;
-    size_t users;           /* 0: whoever has the key may send */
-    struct ssl_ctx_st *tls; /* NULL: plain */
+    size_t users;                    /* 0: whoever has the key may send */
+    struct tide_tls *tls;            /* NULL: plain; not ours */
+    struct x509_store_st *client_ca; /* NULL: clients need no certificate */
+    struct stack_st_X509_NAME *client_ca_names;
     char *key_text, *users_text;
     size_t key_size, users_size;
     char server[256]; /* our name in a PONG */

@@ -77,7 +77,7 @@ void tide_greet_begin(struct tide_conn *conn)
         return;
     }
     greeting->stage = TIDE_GREET_TLS;
-    if (!tide_link_start_tls(conn, greeting->access->tls))
+    if (!tide_link_start_tls(conn, greeting->access))
         conn->doomed = true;
 }
 

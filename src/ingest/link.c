@@ -3,9 +3,9 @@
  * full or the socket is empty. What one record leaves over waits inside OpenSSL, unseen by the
  * event loop: tide_link_pending tells of it.
  *
- * TLS 1.2 and newer, no renegotiation, no compression, no session kept: a resumed session would
- * outlive a certificate or client that was withdrawn. OpenSSL's buffers are given back between
- * records, so that an idle connection holds none.
+ * A session is made by tls.h, whose buffers are given back between records, so that an idle
+ * connection holds none. Where clients must show a certificate none is resumed: a ticket would
+ * outlive a certificate that is not wanted any more.
  */
 #include "link.h"
 
@@ -16,9 +16,11 @@
 #include <openssl/x509.h>
 #include <string.h>
 #include <sys/socket.h>
+#include "tidemark/tls.h"
+#include "access.h"
 #include "conn.h"
 
-/* ---- the files ---- */
+/* ---- who may come ---- */
 
 /* OpenSSL's own words for the first failure: those after it follow from it. */
 static const char *reason(char *text, size_t size)
@@ -34,104 +36,49 @@ static const char *reason(char *text, size_t size)
     return text;
 }
 
-static enum tide_rc refuse(SSL_CTX *tls, const char *key, const char *name, const char *expected,
-                           struct tide_err *err)
+enum tide_rc tide_link_read_ca(const char *file, struct tide_access *access, struct tide_err *err)
 {
     char text[128];
 
-    tide_err_set(err, "%s %s: %s; expected %s", key, name, reason(text, sizeof(text)), expected);
-    SSL_CTX_free(tls);
+    ERR_clear_error();
+    access->client_ca = X509_STORE_new();
+    access->client_ca_names = SSL_load_client_CA_file(file);
+    if (access->client_ca && access->client_ca_names &&
+        X509_STORE_load_file(access->client_ca, file) == 1)
+        return TIDE_OK;
+    tide_err_set(err, "tls.client_ca_file %s: %s; expected certificates of authorities in PEM",
+                 file, reason(text, sizeof(text)));
     ERR_clear_error();
     return TIDE_CONFIG;
 }
 
-/* An encrypted key has to be refused: nobody is there to be asked for its password. */
-static int no_password(char *into, int size, int writing, void *arg)
+void tide_link_free_ca(struct tide_access *access)
 {
-    (void)into;
-    (void)size;
-    (void)writing;
-    (void)arg;
-    return -1;
-}
-
-static enum tide_rc check_names(const struct tide_access_cfg *cfg, struct tide_err *err)
-{
-    if (cfg->cert_file[0] && cfg->key_file[0])
-        return TIDE_OK;
-    if (cfg->cert_file[0])
-        tide_err_set(err, "tls.cert_file is set and tls.key_file is not; expected both");
-    else if (cfg->key_file[0])
-        tide_err_set(err, "tls.key_file is set and tls.cert_file is not; expected both");
-    else
-        tide_err_set(err, "tls.client_ca_file: clients show certificates in TLS only; expected "
-                          "tls.cert_file and tls.key_file, too");
-    return TIDE_CONFIG;
-}
-
-enum tide_rc tide_link_open(const struct tide_access_cfg *cfg, SSL_CTX **ret, struct tide_err *err)
-{
-    SSL_CTX *tls;
-    enum tide_rc rc;
-
-    *ret = NULL;
-    if (!cfg->cert_file[0] && !cfg->key_file[0] && !cfg->client_ca_file[0])
-        return TIDE_OK;
-    rc = check_names(cfg, err);
-    if (rc)
-        return rc;
-    ERR_clear_error();
-    tls = SSL_CTX_new(TLS_server_method());
-    if (!tls || SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION) != 1) {
-        tide_err_set(err, "tls: out of memory");
-        SSL_CTX_free(tls);
-        return TIDE_NO_MEMORY;
-    }
-    SSL_CTX_set_options(tls, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
-                                 SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF);
-    SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                              SSL_MODE_RELEASE_BUFFERS);
-    SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
-    (void)SSL_CTX_set_num_tickets(tls, 0);
-    SSL_CTX_set_default_passwd_cb(tls, no_password);
-
-    if (SSL_CTX_use_certificate_chain_file(tls, cfg->cert_file) != 1)
-        return refuse(tls, "tls.cert_file", cfg->cert_file,
-                      "a certificate in PEM, and those of its issuers behind it", err);
-    if (SSL_CTX_use_PrivateKey_file(tls, cfg->key_file, SSL_FILETYPE_PEM) != 1)
-        return refuse(tls, "tls.key_file", cfg->key_file,
-                      "the private key of tls.cert_file in PEM, without a password", err);
-    if (SSL_CTX_check_private_key(tls) != 1)
-        return refuse(tls, "tls.key_file", cfg->key_file, "the private key of tls.cert_file", err);
-    if (cfg->client_ca_file[0]) {
-        STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(cfg->client_ca_file);
-
-        if (!names || SSL_CTX_load_verify_file(tls, cfg->client_ca_file) != 1) {
-            sk_X509_NAME_pop_free(names, X509_NAME_free);
-            return refuse(tls, "tls.client_ca_file", cfg->client_ca_file,
-                          "certificates of authorities in PEM", err);
-        }
-        SSL_CTX_set_client_CA_list(tls, names);
-        SSL_CTX_set_verify(tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-    }
-    *ret = tls;
-    return TIDE_OK;
-}
-
-void tide_link_close(SSL_CTX *tls)
-{
-    SSL_CTX_free(tls);
+    X509_STORE_free(access->client_ca);
+    sk_X509_NAME_pop_free(access->client_ca_names, X509_NAME_free);
 }
 
 /* ---- one connection ---- */
 
-bool tide_link_start_tls(struct tide_conn *conn, SSL_CTX *tls)
+static bool ask_for_certificate(SSL *tls, const struct tide_access *access)
 {
-    conn->tls = SSL_new(tls);
-    if (!conn->tls)
+    STACK_OF(X509_NAME) *names = SSL_dup_CA_list(access->client_ca_names);
+
+    if (!names || SSL_set1_verify_cert_store(tls, access->client_ca) != 1) {
+        sk_X509_NAME_pop_free(names, X509_NAME_free);
         return false;
-    SSL_set_accept_state(conn->tls);
-    return SSL_set_fd(conn->tls, conn->fd) == 1;
+    }
+    SSL_set_client_CA_list(tls, names);
+    SSL_set_verify(tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    SSL_set_options(tls, SSL_OP_NO_TICKET);
+    return SSL_set_num_tickets(tls, 0) == 1;
+}
+
+bool tide_link_start_tls(struct tide_conn *conn, const struct tide_access *access)
+{
+    conn->tls = tide_tls_session(access->tls);
+    return conn->tls && SSL_set_fd(conn->tls, conn->fd) == 1 &&
+           (!access->client_ca || ask_for_certificate(conn->tls, access));
 }
 
 enum tide_rc tide_link_shake_hands(struct tide_conn *conn, bool *ret_write, struct tide_err *err)

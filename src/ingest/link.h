@@ -9,17 +9,15 @@
 #include <sys/types.h>
 #include "tidemark/ingest.h"
 
-struct ssl_ctx_st;
+struct tide_access;
 struct tide_conn;
 
-/* What TLS needs, from the files of cfg; NULL when it names none. TIDE_CONFIG says which key, file
- * and why. */
-enum tide_rc tide_link_open(const struct tide_access_cfg *cfg, struct ssl_ctx_st **ret,
-                            struct tide_err *err);
-void tide_link_close(struct ssl_ctx_st *tls);
+/* The authorities whose certificates clients must show, into access. TIDE_CONFIG says why not. */
+enum tide_rc tide_link_read_ca(const char *file, struct tide_access *access, struct tide_err *err);
+void tide_link_free_ca(struct tide_access *access);
 
 /* conn speaks TLS from here on. False: out of memory. */
-bool tide_link_start_tls(struct tide_conn *conn, struct ssl_ctx_st *tls);
+bool tide_link_start_tls(struct tide_conn *conn, const struct tide_access *access);
 
 /* One step of the TLS handshake. TIDE_OK: it is done; TIDE_AGAIN: *ret_write says whether to wait
  * until the peer takes bytes, or sends some; else it failed, and err says why. */

@@ -109,13 +109,12 @@ static void cover(struct tide_hist *hist, unsigned first, unsigned end)
     hist->len = (uint16_t)(end - first);
 }
 
-void tide_hist_add(struct tide_hist *hist, unsigned bucket, uint64_t n)
+void tide_hist_add_outside(struct tide_hist *hist, unsigned bucket, uint64_t n)
 {
     assert(bucket < TIDE_HIST_BUCKETS);
     if (n == 0)
         return;
-    if (hist->len == 0 || bucket - hist->first >= hist->len)
-        cover(hist, bucket, bucket + 1);
+    cover(hist, bucket, bucket + 1);
     hist->count[bucket - hist->first] = tide_add_sat(hist->count[bucket - hist->first], n);
 }
 

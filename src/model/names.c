@@ -118,7 +118,8 @@ static inline bool same(const char *a, const char *b, uint32_t len)
     return load8(a + len - 8) == load8(b + len - 8);
 }
 
-static struct tide_subject *find_or_add(struct tide_names *names, const char *name, uint32_t len)
+static __attribute__((noinline)) struct tide_subject *find_or_add(struct tide_names *names,
+                                                                  const char *name, uint32_t len)
 {
     static const char overflow[] = TIDE_OVERFLOW_MODULE;
     uint64_t hash = tide_hash64(names->seed, name, len);

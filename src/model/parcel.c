@@ -68,22 +68,23 @@ bool tide_parcel_empty(const struct tide_parcel *parcel)
            tide_ledger_chunks_rejected(&parcel->books) == 0;
 }
 
-/* Ids are short: a few words copied in place beat a call or a string instruction. */
+/* Ids are short: a few moves in place beat a call or a string instruction. The last one may copy
+ * some bytes twice. */
 static inline void copy_text(char *to, const char *from, uint32_t len)
 {
-    uint64_t word;
+    uint32_t at = 0;
 
-    if (len < 8) {
-        for (uint32_t i = 0; i < len; i++)
-            to[i] = from[i];
-        return;
+    if (len >= 16) {
+        for (; at + 16 < len; at += 16)
+            memcpy(to + at, from + at, 16);
+        memcpy(to + len - 16, from + len - 16, 16);
+    } else if (len >= 8) {
+        memcpy(to, from, 8);
+        memcpy(to + len - 8, from + len - 8, 8);
+    } else {
+        for (; at < len; at++)
+            to[at] = from[at];
     }
-    for (uint32_t at = 0; at + 8 < len; at += 8) {
-        memcpy(&word, from + at, sizeof(word));
-        memcpy(to + at, &word, sizeof(word));
-    }
-    memcpy(&word, from + len - 8, sizeof(word));
-    memcpy(to + len - 8, &word, sizeof(word));
 }
 
 /* A text with its length before it; returns what is behind it. */
@@ -180,9 +181,14 @@ static void write_fact(struct tide_parcel *parcel, const struct tide_fold_rules 
             bits |= TIDE_FACT_INSTANCE;
             *word++ = instance_id(rules, &ev->instance);
         }
-        for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++)
-            if (ev->gauges & 1u << gauge)
-                *word++ = (uint64_t)ev->gauge[gauge];
+        if (ev->gauges == (1u << TIDE_GAUGE_COUNT) - 1) { /* who sends one mostly sends them all */
+            memcpy(word, ev->gauge, sizeof(ev->gauge));
+            word += TIDE_GAUGE_COUNT;
+        } else {
+            for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++)
+                if (ev->gauges & 1u << gauge)
+                    *word++ = (uint64_t)ev->gauge[gauge];
+        }
     }
     if (operation && ev->has_duration) {
         id_len = ev->correlation.len > TIDE_ID_MAX ? TIDE_ID_MAX : ev->correlation.len;

@@ -1,5 +1,5 @@
-/* current - one pass over the snapshot, newest interval first, into one or two records a module.
- * See current.h for the picture.
+/* current - one pass over the snapshot, newest stage first, into one or two records a module. See
+ * current.h for the picture.
  */
 #include "current.h"
 
@@ -31,35 +31,17 @@ void tide_recent_fini(struct tide_recent *recent)
     recent->window = recent->older = NULL;
 }
 
-static unsigned stage_of(const struct tide_current *current, int64_t start_s)
+/* Whether a module needs the records of a stage, and then all of them; stages are asked for newest
+ * first. */
+static bool recent_wants(const struct tide_recent *recent, unsigned stage)
 {
-    unsigned stage = 0;
-
-    while (stage + 1 < current->stages && start_s < current->stage_from_s[stage])
-        stage++;
-    return stage;
+    return !recent->left_out && (stage <= recent->stage || recent->requests < TIDE_JUDGE_REQUESTS);
 }
 
-/* Whether a module still needs an interval; intervals are offered newest first. */
-static bool recent_wants(const struct tide_current *current, struct tide_recent *recent,
-                         int64_t start_s)
+static bool recent_take(struct tide_recent *recent, unsigned stage,
+                        const struct tide_record *record)
 {
-    unsigned stage = stage_of(current, start_s);
-
-    if (recent->left_out)
-        return false;
-    if (stage <= recent->stage)
-        return true;
-    if (recent->requests >= TIDE_JUDGE_REQUESTS)
-        return false;
-    recent->stage = (uint8_t)stage;
-    return true;
-}
-
-static bool recent_take(const struct tide_current *current, struct tide_recent *recent,
-                        int64_t start_s, const struct tide_record *record)
-{
-    struct tide_record **into = stage_of(current, start_s) == 0 ? &recent->window : &recent->older;
+    struct tide_record **into = stage == 0 ? &recent->window : &recent->older;
 
     if (!*into) {
         *into = malloc(sizeof(**into));
@@ -68,6 +50,7 @@ static bool recent_take(const struct tide_current *current, struct tide_recent *
         tide_record_init(*into);
     }
     tide_record_merge(*into, record);
+    recent->stage = (uint8_t)stage;
     recent->requests += record->tally.requests;
     return true;
 }
@@ -126,15 +109,25 @@ void tide_current_close(struct tide_current *current)
 struct pass {
     struct tide_current *current;
     struct tide_recent *one; /* of a walk over one module */
+    unsigned stage;
     enum tide_rc rc;
 };
+
+/* What lies between the windows of two stages. */
+static struct tide_span stage_span(const struct tide_current *current, unsigned stage)
+{
+    return (struct tide_span){.from_s = current->stage_from_s[stage],
+                              .to_s = stage == 0 ? current->to_s : current->stage_from_s[stage - 1],
+                              .coarsest = TIDE_TIER_1D};
+}
 
 static bool sweep_want(void *arg, uint32_t module, int64_t start_s)
 {
     struct pass *pass = arg;
 
+    (void)start_s;
     assert(module >= 1 && module <= pass->current->info->modules);
-    return recent_wants(pass->current, &pass->current->recent[module - 1], start_s);
+    return recent_wants(&pass->current->recent[module - 1], pass->stage);
 }
 
 static bool sweep_take(void *arg, uint32_t module, int64_t start_s,
@@ -142,8 +135,9 @@ static bool sweep_take(void *arg, uint32_t module, int64_t start_s,
 {
     struct pass *pass = arg;
 
+    (void)start_s;
     (void)flags;
-    if (!recent_take(pass->current, &pass->current->recent[module - 1], start_s, record))
+    if (!recent_take(&pass->current->recent[module - 1], pass->stage, record))
         pass->rc = TIDE_NO_MEMORY;
     return pass->rc == TIDE_OK;
 }
@@ -154,18 +148,26 @@ static bool walk_take(void *arg, uint32_t module, int64_t start_s, const struct 
     struct pass *pass = arg;
 
     (void)module;
+    (void)start_s;
     (void)flags;
-    if (!recent_wants(pass->current, pass->one, start_s))
-        return false; /* and nothing older either */
-    if (!recent_take(pass->current, pass->one, start_s, record))
+    if (!recent_take(pass->one, pass->stage, record))
         pass->rc = TIDE_NO_MEMORY;
     return pass->rc == TIDE_OK;
+}
+
+/* Whether any module needs the stage. */
+static bool anyone_wants(const struct tide_current *current, unsigned stage)
+{
+    for (uint32_t i = 0; i < current->info->modules; i++)
+        if (recent_wants(&current->recent[i], stage))
+            return true;
+    return false;
 }
 
 enum tide_rc tide_current_sweep(struct tide_current *current, struct tide_err *err)
 {
     struct pass pass = {.current = current};
-    enum tide_rc rc;
+    enum tide_rc rc = TIDE_OK;
 
     if (current->info->modules == 0)
         return TIDE_OK;
@@ -174,12 +176,17 @@ enum tide_rc tide_current_sweep(struct tide_current *current, struct tide_err *e
         if (!current->recent)
             return TIDE_NO_MEMORY;
     }
-    rc = tide_snapshot_sweep(current->snapshot, current->stage_from_s[current->stages - 1],
-                             current->to_s, sweep_want, sweep_take, &pass);
-    if (rc == TIDE_OK)
-        rc = pass.rc;
-    if (rc)
-        tide_err_wrap(err, "query: sweep of %u modules", current->info->modules);
+    for (; pass.stage < current->stages && anyone_wants(current, pass.stage); pass.stage++) {
+        struct tide_span span = stage_span(current, pass.stage);
+
+        rc = tide_snapshot_sweep_range(current->snapshot, &span, sweep_want, sweep_take, &pass);
+        if (rc == TIDE_OK)
+            rc = pass.rc;
+        if (rc) {
+            tide_err_wrap(err, "query: sweep of %u modules", current->info->modules);
+            break;
+        }
+    }
     return rc;
 }
 
@@ -187,14 +194,19 @@ enum tide_rc tide_current_walk(struct tide_current *current, uint32_t id,
                                struct tide_recent *recent, struct tide_err *err)
 {
     struct pass pass = {.current = current, .one = recent};
-    enum tide_rc rc =
-        tide_snapshot_walk(current->snapshot, id, current->stage_from_s[current->stages - 1],
-                           current->to_s, walk_take, &pass);
+    enum tide_rc rc = TIDE_OK;
 
-    if (rc == TIDE_OK)
-        rc = pass.rc;
-    if (rc)
-        tide_err_wrap(err, "query: walk of module %u", id);
+    for (; pass.stage < current->stages && recent_wants(recent, pass.stage); pass.stage++) {
+        struct tide_span span = stage_span(current, pass.stage);
+
+        rc = tide_snapshot_range(current->snapshot, id, &span, walk_take, &pass);
+        if (rc == TIDE_OK)
+            rc = pass.rc;
+        if (rc) {
+            tide_err_wrap(err, "query: walk of module %u", id);
+            break;
+        }
+    }
     return rc;
 }
 

@@ -1,8 +1,8 @@
 /* The current window of one, some or all modules: the shared heart of every question but history.
  *
  * A module is judged on its window; with fewer than TIDE_JUDGE_REQUESTS requests in it the window
- * is doubled, up to one hour. The windows nest, so one newest-first pass serves them all: records
- * of stage 0 are the window itself, the records of stage k lie between doubled window k - 1 and k,
+ * is doubled, up to one hour. The windows nest, so one newest-first pass serves them all: stage 0
+ * is the window itself, stage k lies between doubled window k - 1 and k, each is a span of its own,
  * and a module that has enough at the end of a stage is not even decoded further back.
  */
 #ifndef QUERY_CURRENT_H

@@ -1,8 +1,11 @@
 /* history - points over a range, one per step that has any event.
  *
- * The snapshot is walked newest interval first and intervals of one step are merged as they come,
- * so a page costs what it shows and the walk ends with the first interval beyond it. Merging is
- * exact, so a point of any step is what a tier of that width would hold.
+ * The snapshot gives the range newest first, in records of the coarsest tier that steps allow, and
+ * those of one step are merged as they come, so a page costs what it shows and ends with the first
+ * record beyond it. Merging is exact, so a point of any step is what a tier of that width would
+ * hold, and an aggregate over a year is a few hundred days and their edges.
+ *
+ * Where the tier that a step asks for has expired, the whole answer is of the finest that is kept.
  */
 #include "current.h"
 
@@ -14,12 +17,9 @@
 #include "tidemark/clock.h"
 #include "tidemark/tier.h"
 
-#define FUTURE_MAX_S 3600 /* aggregation.future_s at most: nothing is booked further ahead */
-
 struct build {
     const struct tide_history_ask *ask;
     struct tide_history_view *view;
-    uint32_t interval_s;
     uint32_t grace_s;
     int64_t now_us;
     size_t capacity;
@@ -30,17 +30,43 @@ struct build {
     enum tide_rc rc;
 };
 
-/* The tier that a step is served from by name: the coarsest whose width divides it. The one place
- * that decides it. */
-static const char *tier_of(int64_t step_s, uint32_t interval_s)
+/* The tier that a step is served from: the coarsest whose width divides it. The one place that
+ * decides it. */
+static enum tide_tier tier_of(int64_t step_s, uint32_t interval_s)
 {
-    for (int tier = TIDE_TIER_COUNT - 1; tier > TIDE_TIER_RAW; tier--) {
-        uint32_t width_s = tide_tier_info[tier].width_s;
+    int tier = TIDE_TIER_COUNT - 1;
 
-        if (width_s > interval_s && step_s % width_s == 0)
-            return tide_tier_info[tier].name;
+    while (tier > TIDE_TIER_RAW && (tide_tier_info[tier].width_s <= interval_s ||
+                                    step_s % tide_tier_info[tier].width_s != 0))
+        tier--;
+    return (enum tide_tier)tier;
+}
+
+static int64_t width_of(enum tide_tier tier, uint32_t interval_s)
+{
+    return tier == TIDE_TIER_RAW ? interval_s : tide_tier_info[tier].width_s;
+}
+
+/* The finest tier from `tier` on that is kept as far back as from_s, rounded down to its records;
+ * if none is, the one that is kept longest. */
+static enum tide_tier kept_tier(const struct tide_snapshot *snapshot, uint32_t module,
+                                enum tide_tier tier, int64_t from_s)
+{
+    uint32_t interval_s = tide_snapshot_info(snapshot)->interval_s;
+    enum tide_tier longest = tier;
+    int64_t longest_s = INT64_MAX;
+
+    for (int t = (int)tier; t < TIDE_TIER_COUNT; t++) {
+        int64_t kept_s = tide_snapshot_kept_from(snapshot, module, (enum tide_tier)t);
+
+        if (kept_s <= tide_floor_s(from_s, width_of((enum tide_tier)t, interval_s)))
+            return (enum tide_tier)t;
+        if (kept_s < longest_s) {
+            longest = (enum tide_tier)t;
+            longest_s = kept_s;
+        }
     }
-    return tide_tier_info[TIDE_TIER_RAW].name;
+    return longest;
 }
 
 static int64_t steps_in(int64_t from_s, int64_t to_s, int64_t step_s)
@@ -71,11 +97,16 @@ static int64_t ceil_to_s(int64_t us)
     return tide_ceil_s(us, 1000000) / 1000000;
 }
 
-static enum tide_rc fix_range(const struct tide_history_ask *ask, uint32_t interval_s,
-                              struct tide_history_view *view, struct tide_err *err)
+/* Fixes range, step and tier; *ret_coarsest is what the snapshot may answer with. */
+static enum tide_rc fix_range(const struct tide_history_ask *ask,
+                              const struct tide_snapshot *snapshot, uint32_t module,
+                              struct tide_history_view *view, enum tide_tier *ret_coarsest,
+                              struct tide_err *err)
 {
+    uint32_t interval_s = tide_snapshot_info(snapshot)->interval_s;
     int64_t from_s = floor_to_s(ask->from_us), to_s = ceil_to_s(ask->to_us);
     int64_t step_s = ask->step_s;
+    enum tide_tier tier;
 
     if (ask->from_us >= ask->to_us) {
         tide_err_set(err, "from must be before to");
@@ -87,10 +118,13 @@ static enum tide_rc fix_range(const struct tide_history_ask *ask, uint32_t inter
     }
     if (step_s == 0)
         step_s = ask->aggregate ? interval_s : default_step(from_s, to_s, interval_s, ask->limit);
+    tier = kept_tier(snapshot, module, tier_of(step_s, interval_s), tide_floor_s(from_s, step_s));
+    step_s = tide_ceil_s(step_s, width_of(tier, interval_s));
     view->from_s = tide_floor_s(from_s, step_s);
     view->to_s = tide_ceil_s(to_s, step_s);
-    view->tier = tier_of(step_s, interval_s);
+    view->tier = tide_tier_info[tier].name;
     view->step_s = ask->aggregate ? view->to_s - view->from_s : step_s;
+    *ret_coarsest = ask->aggregate ? TIDE_TIER_1D : tier;
     return TIDE_OK;
 }
 
@@ -149,8 +183,8 @@ static enum tide_rc add_point(struct build *build)
     return TIDE_OK;
 }
 
-static bool take_interval(void *arg, uint32_t module, int64_t start_s,
-                          const struct tide_record *record, unsigned flags)
+static bool take_record(void *arg, uint32_t module, int64_t start_s,
+                        const struct tide_record *record, unsigned flags)
 {
     struct build *build = arg;
     struct tide_history_view *view = build->view;
@@ -185,7 +219,7 @@ enum tide_rc tide_query_history(struct tide_query *query, const struct tide_hist
     struct build build = {.ask = ask, .view = ret, .grace_s = query->cfg.grace_s};
     struct tide_snapshot *snapshot = NULL;
     struct tide_module module = {.id = TIDE_FLEET};
-    int64_t to_s;
+    struct tide_span span = {0};
     enum tide_rc rc;
 
     assert(ask->limit > 0 && ask->quantiles <= TIDE_QUANTILES_MAX);
@@ -194,22 +228,20 @@ enum tide_rc tide_query_history(struct tide_query *query, const struct tide_hist
     rc = tide_snapshot_open(query->store, &snapshot, err);
     if (rc)
         goto out;
-    build.interval_s = tide_snapshot_info(snapshot)->interval_s;
     build.now_us = tide_clock_wall_us();
-    rc = fix_range(ask, build.interval_s, ret, err);
-    if (rc == TIDE_OK && ask->module)
+    if (ask->module)
         rc = tide_snapshot_find(snapshot, ask->module, ask->module_len, &module);
+    if (rc == TIDE_OK || rc == TIDE_NOT_FOUND) { /* what is wrong with the question comes first */
+        enum tide_rc asked = fix_range(ask, snapshot, module.id, ret, &span.coarsest, err);
+
+        rc = asked ? asked : rc;
+    }
     if (rc)
         goto out;
     ret->closed = (ret->to_s + build.grace_s) * 1000000 <= build.now_us;
-    to_s =
-        tide_floor_s(floor_to_s(build.now_us), build.interval_s) + build.interval_s + FUTURE_MAX_S;
-    if (ret->to_s < to_s)
-        to_s = ret->to_s;
-    if (ask->before_s < to_s)
-        to_s = ask->before_s;
-    if (to_s > ret->from_s)
-        rc = tide_snapshot_walk(snapshot, module.id, ret->from_s, to_s, take_interval, &build);
+    span.from_s = ret->from_s;
+    span.to_s = ret->to_s < ask->before_s ? ret->to_s : ask->before_s;
+    rc = tide_snapshot_range(snapshot, module.id, &span, take_record, &build);
     if (rc == TIDE_OK)
         rc = build.rc;
     if (rc == TIDE_OK && build.filling)

@@ -104,7 +104,7 @@ static inline unsigned tide_field_find_any(const char *key, uint32_t len)
 }
 
 /* As tide_kind_find, by comparing with one name after the other. */
-static inline int tide_kind_find_slow(const char *key, uint32_t len)
+static __attribute__((noinline, unused)) int tide_kind_find_slow(const char *key, uint32_t len)
 {
 #define TIDE_X(id, name)   \
     if (TIDE_KEY_IS(name)) \

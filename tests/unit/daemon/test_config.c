@@ -12,6 +12,8 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "cert.h"
+#include "dir.h"
 #include "reader.h"
 #include "tidemark/log.h"
 
@@ -102,6 +104,12 @@ static void defaults_are_the_documented_ones(void **state)
     assert_int_equal(config.future_s, 60);
     assert_int_equal(config.max_modules, 100000);
     assert_int_equal(config.raw_s, 7 * 86400);
+    assert_int_equal(config.five_min_s, 90 * 86400);
+    assert_int_equal(config.hour_s, 3 * 365 * 86400);
+    assert_int_equal(config.day_s, 0);
+    assert_int_equal(config.retention.rules, 0);
+    assert_int_equal(config.fold_after_s, 3600);
+    assert_int_equal(config.max_bytes, 0);
     assert_true(config.map_bytes == INT64_C(1) << 40);
     assert_int_equal(config.ingest_threads, processors > 1 ? processors - 1 : 1);
     assert_int_equal(config.http_threads, 1);
@@ -301,7 +309,43 @@ static void bad_file_is_refused_with_its_place(void **state)
          "retention.raw_s 100 (FILE:1:25): expected 0 or at least aggregation.window_s 300 "
          "(default)"},
         {"{\"retention\": {\"five_min_s\": 100}}",
-         "FILE:1:16: retention.five_min_s: unknown key; `tidemarkd --help` lists the known ones"},
+         "retention.five_min_s 100 (FILE:1:30): expected 0 (for ever) or at least "
+         "retention.raw_s 604800 (default)"},
+        {"{\"retention\": {\"raw_s\": 0}}",
+         "retention.five_min_s 7776000 (default): expected 0 (for ever) as retention.raw_s 0 "
+         "(FILE:1:25)"},
+        {"{\"retention\": {\"day_s\": 3600}}",
+         "retention.day_s 3600 (FILE:1:25): expected 0 (for ever) or at least retention.hour_s "
+         "94608000 (default)"},
+        {"{\"retention\": {\"week_s\": 3600}}",
+         "FILE:1:16: retention.week_s: unknown key; did you mean retention.raw_s?"},
+        {"{\"retention\": {\"modules\": 7}}",
+         "FILE:1:27: retention.modules: expected an object, got 7"},
+        {"{\"retention\": {\"modules\": {\"a*\": 7}}}",
+         "FILE:1:34: retention.modules.a*: expected an object, got 7"},
+        {"{\"retention\": {\"modules\": {\"\": {}}}}",
+         "FILE:1:28: retention.modules.: expected a module name or glob of 1 to 128 bytes"},
+        {"{\"retention\": {\"modules\": {\"a*\": {\"raw\": 7}}}}",
+         "FILE:1:35: retention.modules.a*.raw: unknown key; expected raw_s, five_min_s, hour_s or "
+         "day_s"},
+        {"{\"retention\": {\"modules\": {\"a*\": {\"raw_s\": -1}}}}",
+         "FILE:1:44: retention.modules.a*.raw_s: expected a whole number from 0 to 2147483648 (s), "
+         "got -1"},
+        {"{\"retention\": {\"modules\": {\"a*\": {\"raw_s\": 10}}}}",
+         "FILE:1:28: retention.modules.a*: raw_s 10: expected 0 or at least aggregation.window_s "
+         "300"},
+        {"{\"retention\": {\"modules\": {\"a*\": {\"raw_s\": 31536000}}}}",
+         "FILE:1:28: retention.modules.a*: five_min_s 7776000: expected 0 or at least raw_s "
+         "31536000"},
+        {"{\"retention\": {\"modules\": {\"a*\": {\"hour_s\": 0, \"day_s\": 1000000000}}}}",
+         "FILE:1:28: retention.modules.a*: day_s 1000000000: expected 0, because hour_s is 0 (for "
+         "ever)"},
+        {"{\"storage\": {\"max_bytes\": 1000000}}",
+         "FILE:1:27: storage.max_bytes: expected 0 (no cap) or a whole number from 67108864 (64 "
+         "MiB) to 70368744177664 (bytes), got 1000000"},
+        {"{\"storage\": {\"fold_after_s\": 604801}}",
+         "FILE:1:30: storage.fold_after_s: expected a whole number from 0 to 604800 (s), got "
+         "604801"},
         {"{\"health\": {\"default\": {\"p96\": {}}}}",
          "FILE:1:25: health.default.p96: unknown signal; expected one of: error_rate, "
          "p95_response_time_ms, cpu_percent, goroutines, memory_bytes, throughput_rps"},
@@ -515,7 +559,65 @@ static void sampling_is_a_list_of_globs_and_shares(void **state)
     assert_null(config.sample.rule);
 }
 
+static void retention_rules_take_from_the_defaults_what_they_leave_open(void **state)
+{
+    const int64_t day_s = 86400;
+    struct tide_config config = loaded(&(struct sources){
+        .file = "{\"retention\": {\"modules\": {\"a\": {}, \"b\": {}, \"c\": {}}}}",
+        .env = {"TIDEMARK_RETENTION_RAW_S=3600"},
+        .args = {"--set",
+                 "retention.modules={\"a-keep\": {\"day_s\": 0, \"hour_s\": 0}, \"a-*\": "
+                 "{\"five_min_s\": 7200}}",
+                 "--set", "retention.day_s=315360000", "--set", "storage.max_bytes=67108864"}});
+
+    (void)state;
+    assert_int_equal(config.retention.rules, 2); /* a stronger source replaces the list */
+    assert_int_equal(tide_retention_find(&config.retention, "a-keep"), 0);
+    assert_int_equal(tide_retention_find(&config.retention, "a-other"), 1);
+    assert_int_equal(tide_retention_find(&config.retention, "b"), 2);
+    assert_memory_equal(tide_retention_keep_s(&config.retention, 0),
+                        ((int64_t[]){3600, 90 * day_s, 0, 0}), 4 * sizeof(int64_t));
+    assert_memory_equal(tide_retention_keep_s(&config.retention, 1),
+                        ((int64_t[]){3600, 7200, 1095 * day_s, 3650 * day_s}), 4 * sizeof(int64_t));
+    assert_memory_equal(tide_retention_keep_s(&config.retention, 2),
+                        ((int64_t[]){3600, 90 * day_s, 1095 * day_s, 3650 * day_s}),
+                        4 * sizeof(int64_t));
+    assert_int_equal(config.max_bytes, 64 << 20);
+    tide_config_fini(&config);
+    assert_null(config.retention.rule);
+}
+
 /* Any bytes are refused or understood, never a crash; the sanitizers watch. */
+static void a_certificate_comes_with_its_key_and_both_are_tried(void **state)
+{
+    char dir[64], cert[96], key[96], set_cert[128], set_key[128], missing[192];
+    struct tide_config config;
+
+    (void)state;
+    tide_test_dir(dir, sizeof(dir));
+    snprintf(cert, sizeof(cert), "%s/cert.pem", dir);
+    snprintf(key, sizeof(key), "%s/key.pem", dir);
+    snprintf(set_cert, sizeof(set_cert), "tls.cert_file=%s", cert);
+    snprintf(set_key, sizeof(set_key), "tls.key_file=%s", key);
+    refused(&(struct sources){.args = {"--set", set_cert}}, TIDE_CONFIG,
+            "tls.cert_file and tls.key_file: expected both or neither, only tls.cert_file is set");
+    refused(&(struct sources){.args = {"--set", set_key}}, TIDE_CONFIG,
+            "tls.cert_file and tls.key_file: expected both or neither, only tls.key_file is set");
+    snprintf(missing, sizeof(missing), "tls: certificate %s: No such file or directory", cert);
+    refused(&(struct sources){.args = {"--set", set_key, "--set", set_cert}}, TIDE_CONFIG, missing);
+    cert_write(cert, key, "x", NULL);
+    config = loaded(&(struct sources){.args = {"--set", set_key, "--set", set_cert}});
+    assert_string_equal(config.cert_file, cert);
+    assert_string_equal(config.key_file, key);
+    tide_config_fini(&config);
+    config = loaded(&(struct sources){.args = {"--set", "tls.key_file=null"}});
+    assert_string_equal(config.key_file, "");
+    tide_config_fini(&config);
+    refused(&(struct sources){.args = {"--set", "tls.key_file=7"}}, TIDE_CONFIG,
+            "--set tls.key_file: expected the name of a file, 1 to 1023 bytes, got 7");
+    tide_test_dir_remove(dir);
+}
+
 static void mutated_files_never_crash(void **state)
 {
     static const char good[] =
@@ -523,6 +625,7 @@ static void mutated_files_never_crash(void **state)
         " \"log\": {\"level\": \"d\\u0065\\ud83c\\udf0abug\", \"requests\": true},\n"
         " \"health\": {\"default\": {\"p95\": {\"warning\": 1.5, \"critical\": null}},\n"
         " \"modules\": {\"a.*\": {\"cpu\": {\"warning\": 5}}, \"b\": {}}},\n"
+        " \"retention\": {\"raw_s\": 7200, \"modules\": {\"a\": {\"day_s\": 0}, \"b\": {}}},\n"
         " \"sampling\": {\"modules\": {\"a.*\": 0.5, \"b\": 1e-3}}}";
     static const char splice[] = "{}[]\":,\\u#/ntf0-.e1\n\xff\xc3";
     const char *seed_text = getenv("TIDE_SEED");
@@ -622,40 +725,37 @@ static void files_are_named_from_every_source(void **state)
     (void)state;
     config = loaded(&(struct sources){
         .file = "{\"auth\": {\"shared_key_file\": \"/k\", \"users_file\": \"/u\"},"
-                " \"tls\": {\"cert_file\": \"/c\"}}",
-        .env = {"TIDEMARK_AUTH_USERS_FILE=/other", "TIDEMARK_TLS_KEY_FILE=/tk"},
-        .args = {"--set", "tls.client_ca_file=/ca", "--set", "tls.cert_file="}});
+                " \"ingest\": {\"unix_socket\": \"/s\"}}",
+        .env = {"TIDEMARK_AUTH_USERS_FILE=/other"},
+        .args = {"--set", "ingest.unix_socket=null"}});
     assert_string_equal(config.access.shared_key_file, "/k");
     assert_string_equal(config.access.users_file, "/other");
-    assert_string_equal(config.access.cert_file, "");
-    assert_string_equal(config.access.key_file, "/tk");
-    assert_string_equal(config.access.client_ca_file, "/ca");
+    assert_string_equal(config.access.client_ca_file, "");
+    assert_string_equal(config.unix_socket, "");
 
-    refused(
-        &(struct sources){.file = "{\"auth\": {\"shared_key_file\": 1}}"}, TIDE_CONFIG,
-        "FILE:1:30: auth.shared_key_file: expected a text of at most 1023 bytes, \"\" for none, "
-        "got 1");
+    refused_with(&(struct sources){.file = "{\"auth\": {\"shared_key_file\": 1}}"}, TIDE_CONFIG,
+                 ":1:30: auth.shared_key_file: expected the name of a file");
     memset(longest + strlen("ingest.unix_socket="), 'p', 107);
     config = loaded(&(struct sources){.args = {"--set", longest}});
     assert_int_equal(strlen(config.unix_socket), 107);
     strcat(longest, "p");
-    refused_with(&(struct sources){.args = {"--set", longest}}, TIDE_CONFIG, "at most 107 bytes");
+    refused_with(&(struct sources){.args = {"--set", longest}}, TIDE_CONFIG, "1 to 107 bytes");
+    refused_with(&(struct sources){.args = {"--set", "tls.client_ca_file=/ca"}}, TIDE_CONFIG,
+                 "expected tls.cert_file and tls.key_file, too");
 }
 
-static void open_address_is_fine_when_clients_show_something(void **state)
+static void open_address_is_fine_when_clients_show_a_key(void **state)
 {
-    static const char *const enough[] = {"auth.shared_key_file=/k", "tls.client_ca_file=/ca"};
+    static const char key[] = "auth.shared_key_file=/k";
     struct tide_config config;
 
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
-        config = loaded(&(struct sources){.args = {"--forward", "0.0.0.0:1", "--set", enough[i]}});
-        assert_string_equal(config.forward, "0.0.0.0:1");
-        refused_with(&(struct sources){.args = {"--http", "0.0.0.0:1", "--set", enough[i]}},
-                     TIDE_CONFIG, "security.allow_open");
-    }
-    refused_with(&(struct sources){.args = {"--forward", "0.0.0.0:1", "--set", "tls.cert_file=/c"}},
-                 TIDE_CONFIG, "auth.shared_key_file, tls.client_ca_file, or");
+    config = loaded(&(struct sources){.args = {"--forward", "0.0.0.0:1", "--set", key}});
+    assert_string_equal(config.forward, "0.0.0.0:1");
+    refused_with(&(struct sources){.args = {"--http", "0.0.0.0:1", "--set", key}}, TIDE_CONFIG,
+                 "security.allow_open");
+    refused_with(&(struct sources){.args = {"--forward", "0.0.0.0:1"}}, TIDE_CONFIG,
+                 "auth.shared_key_file, tls.client_ca_file, or");
 }
 
 int main(void)
@@ -675,10 +775,12 @@ int main(void)
         cmocka_unit_test(unreadable_file_says_why),
         cmocka_unit_test(depth_and_members_are_bounded),
         cmocka_unit_test(sampling_is_a_list_of_globs_and_shares),
+        cmocka_unit_test(retention_rules_take_from_the_defaults_what_they_leave_open),
+        cmocka_unit_test(a_certificate_comes_with_its_key_and_both_are_tried),
         cmocka_unit_test(mutated_files_never_crash),
         cmocka_unit_test(help_tells_every_row),
         cmocka_unit_test(files_are_named_from_every_source),
-        cmocka_unit_test(open_address_is_fine_when_clients_show_something),
+        cmocka_unit_test(open_address_is_fine_when_clients_show_a_key),
         cmocka_unit_test(same_tells_what_changed),
     };
 

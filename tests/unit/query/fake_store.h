@@ -44,6 +44,8 @@ static struct {
     int snapshots;        /* open */
     uint32_t decoded;     /* records handed out */
     bool unsorted;        /* rows were added since the last walk */
+    int64_t kept_from_s[TIDE_TIER_COUNT];
+    enum tide_tier coarsest; /* what the last range was asked for */
 } FAKE;
 
 struct tide_snapshot {
@@ -242,19 +244,28 @@ const struct tide_record *tide_snapshot_fleet_total(const struct tide_snapshot *
     return &FAKE.fleet;
 }
 
+int64_t tide_snapshot_kept_from(const struct tide_snapshot *snapshot, uint32_t module,
+                                enum tide_tier tier)
+{
+    (void)snapshot;
+    (void)module;
+    return FAKE.kept_from_s[tier];
+}
+
 static unsigned fake_flags(const struct fake_row *row)
 {
     return row->flags | (row->start_s >= FAKE.sealed_upto_s ? (unsigned)TIDE_PART_OPEN : 0);
 }
 
-enum tide_rc tide_snapshot_sweep(struct tide_snapshot *snapshot, int64_t from_s, int64_t to_s,
-                                 tide_want_fn *want, tide_walk_fn *take, void *arg)
+/* Nothing is folded: every span is answered by intervals. */
+enum tide_rc tide_snapshot_sweep_range(struct tide_snapshot *snapshot, const struct tide_span *span,
+                                       tide_want_fn *want, tide_walk_fn *take, void *arg)
 {
     (void)snapshot;
     for (uint32_t i = 0; i < FAKE.rows; i++) {
         struct fake_row *row = &FAKE.row[i];
 
-        if (row->start_s < from_s || row->start_s >= to_s ||
+        if (row->start_s < span->from_s || row->start_s >= span->to_s ||
             (want && !want(arg, row->module, row->start_s)))
             continue;
         __atomic_fetch_add(&FAKE.decoded, 1, __ATOMIC_RELAXED);
@@ -286,16 +297,17 @@ static enum tide_rc fake_walk_fleet(int64_t from_s, int64_t to_s, tide_walk_fn *
     return TIDE_OK;
 }
 
-enum tide_rc tide_snapshot_walk(struct tide_snapshot *snapshot, uint32_t module, int64_t from_s,
-                                int64_t to_s, tide_walk_fn *take, void *arg)
+enum tide_rc tide_snapshot_range(struct tide_snapshot *snapshot, uint32_t module,
+                                 const struct tide_span *span, tide_walk_fn *take, void *arg)
 {
     (void)snapshot;
+    __atomic_store_n(&FAKE.coarsest, span->coarsest, __ATOMIC_RELAXED);
     if (module == TIDE_FLEET)
-        return fake_walk_fleet(from_s, to_s, take, arg);
+        return fake_walk_fleet(span->from_s, span->to_s, take, arg);
     for (uint32_t i = 0; i < FAKE.rows; i++) {
         struct fake_row *row = &FAKE.row[i];
 
-        if (row->module != module || row->start_s < from_s || row->start_s >= to_s)
+        if (row->module != module || row->start_s < span->from_s || row->start_s >= span->to_s)
             continue;
         __atomic_fetch_add(&FAKE.decoded, 1, __ATOMIC_RELAXED);
         if (!take(arg, module, row->start_s, &row->record, fake_flags(row)))

@@ -255,6 +255,50 @@ static void aggregate_is_one_point_over_the_range(void **state)
     tide_history_view_fini(&view);
 }
 
+static void where_a_tier_has_expired_the_answer_is_of_the_finest_that_is_kept(void **state)
+{
+    enum { HOUR_S = 1699999200, DAY_S = HOUR_S / 86400 * 86400 };
+    static const struct {
+        int64_t from_s, step_s;
+        const char *tier;
+        int64_t got_from_s, got_step_s;
+        enum tide_tier coarsest;
+    } row[] = {
+        {HOUR_S, 30, "raw", HOUR_S, 30, TIDE_TIER_RAW},
+        {HOUR_S - 30, 30, "5m", HOUR_S - 300, 300, TIDE_TIER_5M},
+        {HOUR_S - 30, 600, "5m", HOUR_S - 600, 600, TIDE_TIER_5M}, /* nothing had to change */
+        {HOUR_S - 7200, 60, "5m", HOUR_S - 7200, 300, TIDE_TIER_5M},
+        {HOUR_S - 7201, 60, "1h", HOUR_S - 10800, 3600, TIDE_TIER_1H},
+        {HOUR_S - 7201, 5400, "1h", (HOUR_S - 7201) / 7200 * 7200, 7200, TIDE_TIER_1H},
+        {DAY_S - 1, 30, "1d", DAY_S - 86400, 86400, TIDE_TIER_1D},
+        {DAY_S - 10 * 86400, 30, "1d", DAY_S - 10 * 86400, 86400, TIDE_TIER_1D}, /* the longest */
+        {HOUR_S - 30, 0, "5m", HOUR_S - 300, 300, TIDE_TIER_5M},
+    };
+
+    (void)state;
+    FAKE.kept_from_s[TIDE_TIER_RAW] = HOUR_S;
+    FAKE.kept_from_s[TIDE_TIER_5M] = HOUR_S - 7200;
+    FAKE.kept_from_s[TIDE_TIER_1H] = DAY_S;
+    FAKE.kept_from_s[TIDE_TIER_1D] = DAY_S - 86400;
+    for (int aggregate = 0; aggregate < 2; aggregate++)
+        for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+            struct tide_history_ask ask = ask_of("m", row[i].from_s, OPEN_S - 17, row[i].step_s);
+            struct tide_history_view view;
+
+            fake_responses("m", (OPEN_S - 400) * US, 1, 0, 1000);
+            ask.limit = 10000;
+            ask.aggregate = aggregate;
+            view = history(&ask);
+            assert_string_equal(view.tier, row[i].tier);
+            assert_int_equal(view.from_s, row[i].got_from_s);
+            assert_int_equal(view.to_s, tide_ceil_s(OPEN_S - 17, row[i].got_step_s));
+            assert_int_equal(view.step_s, aggregate ? view.to_s - view.from_s : row[i].got_step_s);
+            assert_int_equal(FAKE.coarsest, aggregate ? TIDE_TIER_1D : row[i].coarsest);
+            assert_int_equal(view.points, 1);
+            tide_history_view_fini(&view);
+        }
+}
+
 static void asked_quantiles_and_buckets_are_kept(void **state)
 {
     struct tide_history_ask ask = ask_of("m", OPEN_S - 30, OPEN_S, 30);
@@ -304,6 +348,7 @@ int main(void)
         CASE(tier_is_the_coarsest_that_divides_the_step),
         CASE(pages_cover_every_point_exactly_once),
         CASE(aggregate_is_one_point_over_the_range),
+        CASE(where_a_tier_has_expired_the_answer_is_of_the_finest_that_is_kept),
         CASE(asked_quantiles_and_buckets_are_kept),
         CASE(bad_asks_are_refused_by_name),
     };

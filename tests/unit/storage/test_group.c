@@ -18,7 +18,7 @@ static const struct tide_fold_rules fold_rules = {
 static void bench_begin(struct bench *bench)
 {
     group_init(&bench->group);
-    bench->modules = modules_new();
+    bench->modules = modules_new(NULL);
     bench->identities = identity_new(1000);
     bench->known =
         (struct group_known){bench->identities, identity_new(1000), producers_new(100, 10000, 100)};

@@ -36,7 +36,7 @@ static void check_name(struct modules *modules, uint32_t id)
 
 static void ids_count_up_from_one_and_names_are_found(void **state)
 {
-    struct modules *modules = modules_new();
+    struct modules *modules = modules_new(NULL);
     const struct module_name *first;
     char name[40];
 
@@ -60,7 +60,7 @@ static void ids_count_up_from_one_and_names_are_found(void **state)
 
 static void a_name_is_all_of_its_bytes(void **state)
 {
-    struct modules *modules = modules_new();
+    struct modules *modules = modules_new(NULL);
     char longest[TIDE_MODULE_NAME_MAX];
 
     (void)state;
@@ -82,7 +82,7 @@ static void a_name_is_all_of_its_bytes(void **state)
 static void what_is_truncated_gives_its_id_back(void **state)
 {
     uint64_t seed = *(uint64_t *)*state;
-    struct modules *modules = modules_new();
+    struct modules *modules = modules_new(NULL);
     uint32_t held = 0;
     char name[40];
 
@@ -141,7 +141,7 @@ static void *read_names(void *arg)
 
 static void readers_find_what_is_there_while_the_writer_adds_and_takes_back(void **state)
 {
-    struct shared shared = {.modules = modules_new()};
+    struct shared shared = {.modules = modules_new(NULL)};
     pthread_t reader[2];
     char name[40];
 

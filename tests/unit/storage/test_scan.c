@@ -303,7 +303,7 @@ static void a_snapshot_that_cannot_be_opened_leaves_nothing_behind(void **state)
     must_commit(&world, 1, 2);
     interpose_before = fail_reading;
     for (size_t i = 0; i < sizeof(fail) / sizeof(fail[0]); i++)
-        for (unsigned n = 1; n <= 3; n++) { /* the transaction and its two cursors */
+        for (unsigned n = 1; n <= 8; n++) { /* the transaction and its seven cursors */
             struct tide_snapshot *snapshot = NULL;
             struct tide_err err = {""};
             struct tide_store_stats stats;

@@ -583,9 +583,36 @@ static void figures_tell_readers_and_identities(void **state)
     world_end(&world);
 }
 
+static void tables_tell_how_many_values_they_have_and_what_those_take(void **state)
+{
+    struct tide_store_table table[TIDE_STORE_TABLES];
+    struct tide_store_stats stats;
+    struct tide_err err = {""};
+    struct world world;
+    uint64_t sum = 0;
+    size_t count;
+
+    (void)state;
+    world_begin(&world);
+    must_commit(&world, 1, 3);
+    must_commit(&world, 4, 1);
+    assert_int_equal(tide_store_tables(world.store, table, &count, &err), TIDE_OK);
+    assert_true(count >= 8);
+    tide_store_stats(world.store, &stats);
+    for (size_t i = 0; i < count; i++) {
+        sum += table[i].bytes;
+        assert_int_equal(table[i].values > 0, table[i].bytes > 0);
+        if (strcmp(table[i].name, "identity") == 0 || strcmp(table[i].name, "journal") == 0)
+            assert_int_equal(table[i].values, 2); /* one per commit */
+    }
+    assert_true(sum > 0 && sum < stats.used_bytes);
+    world_end(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tables_tell_how_many_values_they_have_and_what_those_take),
         cmocka_unit_test(a_second_open_is_refused_and_names_the_process),
         cmocka_unit_test(a_lock_ends_with_its_process),
         cmocka_unit_test(another_interval_is_refused_with_what_to_do),
