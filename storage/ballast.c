@@ -16,9 +16,7 @@
 #include "inside.h"
 #include "tidemark/log.h"
 
-#define MIB        (UINT64_C(1) << 20)
-#define SIZE_LEAST (4 * MIB)
-#define SIZE_MOST  (8 * MIB)
+#define SIZE_LEAST (UINT64_C(4) << 20)
 #define UNIT       (UINT64_C(64) << 10)
 #define KEEP_US    60000000
 
@@ -35,16 +33,16 @@ static struct disk look(const struct tide_store *store)
     return (struct disk){(uint64_t)fs.f_bavail * fs.f_frsize, (uint64_t)fs.f_blocks * fs.f_frsize};
 }
 
-static uint64_t wanted_bytes(const struct disk *disk)
+static uint64_t wanted_bytes(const struct tide_store *store, const struct disk *disk)
 {
     uint64_t bytes = disk->free_bytes / 100;
 
     if (bytes < SIZE_LEAST)
         bytes = SIZE_LEAST;
-    if (bytes > SIZE_MOST)
-        bytes = SIZE_MOST;
     if (bytes > disk->bytes / 64)
         bytes = disk->bytes / 64;
+    if (bytes > store->cfg.ballast_bytes)
+        bytes = store->cfg.ballast_bytes;
     return bytes - bytes % UNIT;
 }
 
@@ -80,7 +78,7 @@ void ballast_open(struct tide_store *store)
     snprintf(store->ballast_path, sizeof(store->ballast_path), "%s/ballast", store->cfg.dir);
     if (stat(store->ballast_path, &info) == 0)
         set_held(store, (uint64_t)info.st_blocks * 512);
-    store->ballast_wanted = wanted_bytes(&disk);
+    store->ballast_wanted = wanted_bytes(store, &disk);
     ballast_keep(store, 0);
 }
 

@@ -4,7 +4,8 @@
  *   front    periods in which nothing is kept any more, by whatever rule: cut from the front of the
  *            tier's table, where they lie together
  *   middle   chunks of modules that are kept shorter than others. A place for each rule and tier
- *            says how far that has come; it begins at the table's front when the store is opened
+ *            says how far that has come; it begins at the table's front when the store is opened.
+ *            Nothing is written before it again: refold.c leaves out what is kept no longer
  *   early    over the quota: the oldest period of the finest tier that has one, of all modules.
  *            The transaction that begins to delete it writes down that it is given up
  *
@@ -13,6 +14,7 @@
 #include "expire.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "key.h"
 #include "quota.h"
@@ -76,19 +78,6 @@ void expiry_free(struct expiry *expiry)
         return;
     free(expiry->place);
     free(expiry);
-}
-
-void expire_touch(struct tide_store *store, enum tide_tier tier, int64_t start_s)
-{
-    struct expiry *expiry = store->expiry;
-    int64_t period_s = tide_floor_s(start_s, tier_period_s(tier, store->identity.interval_s));
-
-    for (size_t r = 0; r < expiry->rules; r++) {
-        struct place *place = &expiry->place[(size_t)tier * expiry->rules + r];
-
-        if (place->period_s >= period_s)
-            *place = (struct place){period_s, 0};
-    }
 }
 
 /* ---- a slice ---- */
@@ -167,22 +156,36 @@ static void take_out(struct slice *slice, const MDB_val *key, const MDB_val *val
         *(early ? &slice->evicted : &slice->expired) += 1;
 }
 
-/* Commits what was deleted, or nothing. */
+/* A slice failed: what it had deleted is there again. */
+static void start_over(struct expiry *expiry)
+{
+    memset(expiry->place, 0, TIDE_TIER_COUNT * expiry->rules * sizeof(*expiry->place));
+    expiry->tier = TIDE_TIER_RAW;
+    expiry->step = 0;
+}
+
+/* Commits what was deleted, or nothing: to look for it in vain, or to fail at that, is no matter of
+ * the store's condition. */
 static enum tide_rc slice_end(struct slice *slice, struct tide_err *err)
 {
     struct tide_store *store = slice->slices.store;
-    enum tide_rc rc;
+    struct txn *txn = &slice->slices.txn;
+    enum tide_rc rc = txn->rc;
 
     if (slice->cursor)
         mdb_cursor_close(slice->cursor);
-    if (slice->bytes == 0 && !slice->slices.txn.rc) {
-        txn_abort(&slice->slices.txn);
-        return TIDE_OK;
+    if (slice->bytes == 0) {
+        if (rc)
+            tide_err_set(err, "look for what is past its time: %s", mdb_strerror(txn->lmdb));
+        txn_abort(txn);
+        return rc;
     }
     slice->next.seq = store->state.commit_seq + 1;
-    schema_put_fold(&slice->slices.txn, &slice->next);
-    if ((rc = slices_end(&slice->slices, &store->state, err)))
+    schema_put_fold(txn, &slice->next);
+    if ((rc = slices_end(&slice->slices, &store->state, err))) {
+        start_over(store->expiry);
         return rc;
+    }
     store->fold = slice->next;
     head_begin(store->head);
     head_draft(store->head)->commit_seq = store->state.commit_seq;
@@ -357,10 +360,8 @@ enum tide_rc store_expire(struct tide_store *store, int64_t now_us, struct tide_
     }
     slice_begin(&slice, store);
     over = go_on(&slice, now_us);
-    if ((rc = slice_end(&slice, err))) {
-        expiry->under_way = false;
+    if ((rc = slice_end(&slice, err)))
         return rc;
-    }
     expiry->under_way = !over;
     return over ? TIDE_OK : TIDE_AGAIN;
 }

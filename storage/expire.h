@@ -13,8 +13,4 @@ void expiry_free(struct expiry *expiry); /* NULL is fine */
  * more to do at once. */
 enum tide_rc store_expire(struct tide_store *store, int64_t now_us, struct tide_err *err);
 
-/* The tier's record of this interval was written although it may be past its time: it is to be
- * found again. For whoever changes records of finished periods. */
-void expire_touch(struct tide_store *store, enum tide_tier tier, int64_t start_s);
-
 #endif

@@ -10,7 +10,7 @@
  * anew and replaces what it had written with the same bytes. Rows of finished hours are then waste,
  * and are deleted from the front.
  *
- * Rows only: corrections stay where they are until refold.c applies them, at most once a minute,
+ * Rows only: corrections stay where they are until refold.c applies them, before the next hour,
  * each with its effect on all tiers in one transaction.
  */
 #include "fold.h"
@@ -25,14 +25,15 @@
 #include "tidemark/counter.h"
 #include "tiers.h"
 
-#define SLICE_US      3000         /* a slice ends with the first module after this ... */
-#define SLICE_MODULES 64           /* ... or with so many */
-#define PART_ROWS     180          /* rows of one module taken at once, or those of five minutes */
-#define SLICE_ROWS    4096         /* rows deleted by one transaction, ... */
-#define SLICE_BYTES   (160 * 4096) /* ... of so many bytes: fewer than 256 pages */
-#define REFOLD_US     60000000     /* corrections wait this long for each other */
-#define HOUR_S        3600
-#define DAY_S         86400
+#define SLICE_US        1500 /* a slice ends with the first module after this ... */
+#define SLICE_MODULES   64   /* ... or with so many */
+#define PART_ROWS       180  /* rows of one module taken at once, or those of five minutes */
+#define PART_ROWS_LARGE 20
+#define ROW_LARGE       300          /* bytes */
+#define SLICE_ROWS      4096         /* rows deleted by one transaction, ... */
+#define SLICE_BYTES     (160 * 4096) /* ... of so many bytes: fewer than 256 pages */
+#define HOUR_S          3600
+#define DAY_S           86400
 
 enum step { STEP_NONE, STEP_HOUR, STEP_DAY };
 
@@ -47,12 +48,11 @@ struct fold {
     size_t lanes;
 
     enum step step;
-    int64_t from_s;    /* of the step */
-    uint32_t next;     /* its first module that is not done ... */
-    int64_t part_s;    /* ... and of whose hour this much is; `merged` is the merge of that */
-    bool rows_wasted;  /* rows before hours_upto may be there */
-    int64_t refold_us; /* when corrections were all applied last */
-    bool refolding;
+    int64_t from_s;   /* of the step */
+    uint32_t next;    /* its first module that is not done ... */
+    int64_t part_s;   /* ... and of whose hour this much is; `merged` is the merge of that */
+    int64_t width_s;  /* of its next part */
+    bool rows_wasted; /* rows before hours_upto may be there */
 };
 
 /* One interval of an hour: a cursor that goes through its modules. */
@@ -76,7 +76,6 @@ struct fold *fold_new(void)
     tier_writer_init(&fold->writer);
     tide_record_init(&fold->merged);
     fold->rows_wasted = true;
-    fold->refolding = true; /* a restart does not put it off */
     return fold;
 }
 
@@ -266,15 +265,29 @@ static void leave(struct fold *fold, struct txn *txn, size_t lanes, uint32_t mod
     }
 }
 
-/* How much of a module's hour is folded at once: PART_ROWS intervals at most, whole records of 5m.
- */
-static int64_t part_width_s(uint32_t interval_s)
+/* How much of a module's hour is folded at once: PART_ROWS intervals at most, fewer of large ones,
+ * as the fleet has them; whole records of 5m. */
+static int64_t part_width_s(uint32_t interval_s, bool large)
 {
-    int64_t width_s = HOUR_S;
+    int64_t width_s = HOUR_S, rows = large ? PART_ROWS_LARGE : PART_ROWS;
 
-    while (width_s / interval_s > PART_ROWS && width_s > 300)
+    while (width_s / interval_s > rows && width_s > 300)
         width_s = width_s == HOUR_S ? 1800 : width_s == 1800 ? 600 : 300;
     return width_s;
+}
+
+/* Whether the first row of the module's hour is large. */
+static bool is_large(const struct fold *fold, struct txn *txn, size_t lanes)
+{
+    for (size_t i = 0; i < lanes; i++) {
+        MDB_val key, value = {0};
+
+        if (fold->lane[i].module != fold->next)
+            continue;
+        sound(txn, mdb_cursor_get(fold->lane[i].cursor, &key, &value, MDB_GET_CURRENT));
+        return value.mv_size > ROW_LARGE;
+    }
+    return false;
 }
 
 /* The next part of the hour of fold->next. */
@@ -282,13 +295,16 @@ static void fold_part(struct tide_store *store, struct txn *txn)
 {
     struct fold *fold = store->folding;
     uint32_t interval_s = store->identity.interval_s, module = fold->next;
-    int64_t width_s = part_width_s(interval_s);
-    size_t from = (size_t)(fold->part_s / interval_s), lanes = (size_t)(width_s / interval_s);
-    size_t rows = 0, fives;
+    size_t from = (size_t)(fold->part_s / interval_s), lanes, rows = 0, fives;
+    int64_t width_s;
 
-    make_room(fold, lanes + (size_t)width_s / 300);
-    if (fold->part_s == 0)
+    if (fold->part_s == 0) {
         tide_record_reset(&fold->merged);
+        fold->width_s = part_width_s(interval_s, is_large(fold, txn, HOUR_S / interval_s));
+    }
+    width_s = fold->width_s;
+    lanes = (size_t)(width_s / interval_s);
+    make_room(fold, lanes + (size_t)width_s / 300);
     for (size_t i = from; i < from + lanes; i++) {
         struct lane *lane = &fold->lane[i];
 
@@ -333,6 +349,7 @@ static enum tide_rc fold_hour(struct tide_store *store, struct tide_err *err)
     enum tide_rc rc;
 
     slices_begin(&slices, store, UINT32_MAX);
+    next.refolded_s = fold->from_s;
     lanes_open(store, &slices.txn);
     while (!slices.txn.rc && (fold->part_s || lowest(fold, lanes) != UINT32_MAX) &&
            goes_on(store, done, begin_us)) {
@@ -507,36 +524,6 @@ static int64_t foldable_upto_s(const struct tide_store *store, int64_t now_us)
     return old_s < sealed_s ? old_s : sealed_s;
 }
 
-static enum tide_rc choose(struct tide_store *store, int64_t now_us, struct tide_err *err)
-{
-    struct fold *fold = store->folding;
-    int64_t row_s, hour_s;
-    enum tide_rc rc;
-
-    if (store->fold.hours_upto_s >= store->fold.days_upto_s + DAY_S) {
-        if ((rc = first_start(store, TABLE_CHUNK_1H,
-                              tide_floor_s(store->fold.days_upto_s,
-                                           tier_period_s(TIDE_TIER_1H, store->identity.interval_s)),
-                              &hour_s, err)))
-            return rc;
-        if (hour_s < store->fold.days_upto_s)
-            hour_s = store->fold.days_upto_s; /* in the period of the last day done */
-        if (hour_s != INT64_MAX &&
-            tide_floor_s(hour_s, DAY_S) + DAY_S <= store->fold.hours_upto_s) {
-            begin(fold, STEP_DAY, tide_floor_s(hour_s, DAY_S));
-            return TIDE_AGAIN;
-        }
-    }
-    if ((rc = first_start(store, TABLE_ROW, store->fold.hours_upto_s, &row_s, err)))
-        return rc;
-    if (row_s != INT64_MAX &&
-        tide_floor_s(row_s, HOUR_S) + HOUR_S <= foldable_upto_s(store, now_us)) {
-        begin(fold, STEP_HOUR, tide_floor_s(row_s, HOUR_S));
-        return TIDE_AGAIN;
-    }
-    return TIDE_OK;
-}
-
 /* Whether the table's oldest value belongs to a folded hour. */
 static enum tide_rc lags(struct tide_store *store, enum table table, bool *ret,
                          struct tide_err *err)
@@ -548,9 +535,77 @@ static enum tide_rc lags(struct tide_store *store, enum table table, bool *ret,
     return rc;
 }
 
-static enum tide_rc chores(struct tide_store *store, int64_t now_us, struct tide_err *err)
+/* Corrections of folded hours wait for each other until the next hour is folded, or until there are
+ * many. Both can be told from the file alone, so a restart in between changes no byte of a chunk.
+ */
+static enum tide_rc refold(struct tide_store *store, int64_t now_us, struct tide_err *err)
+{
+    bool due;
+    enum tide_rc rc = lags(store, TABLE_CORRECTION, &due, err);
+
+    if (rc || !due)
+        return rc;
+    return store_refold(store, &store->folding->writer, now_us, err);
+}
+
+static enum tide_rc many_corrections(struct tide_store *store, bool *ret, struct tide_err *err)
+{
+    MDB_stat stat = {0};
+    struct txn txn;
+
+    txn_begin(&txn, store->env, store->dbi, false);
+    if (!txn.rc)
+        sound(&txn, mdb_stat(txn.mdb, txn.dbi[TABLE_CORRECTION], &stat));
+    if (txn.rc)
+        tide_err_set(err, "look for what to fold: %s", mdb_strerror(txn.lmdb));
+    txn_abort(&txn);
+    *ret = stat.ms_entries >= store->refold_at;
+    return txn.rc == TIDE_IN_DOUBT ? store_failed(store, txn.rc) : txn.rc;
+}
+
+static enum tide_rc choose_day(struct tide_store *store, struct tide_err *err)
+{
+    int64_t upto_s = store->fold.days_upto_s, hour_s, day_s;
+    enum tide_rc rc;
+
+    if (store->fold.hours_upto_s < upto_s + DAY_S)
+        return TIDE_OK;
+    rc = first_start(store, TABLE_CHUNK_1H,
+                     tide_floor_s(upto_s, tier_period_s(TIDE_TIER_1H, store->identity.interval_s)),
+                     &hour_s, err);
+    if (rc || hour_s == INT64_MAX)
+        return rc;
+    /* Of the period of the last day done only its start is known. */
+    day_s = hour_s < upto_s ? upto_s : tide_floor_s(hour_s, DAY_S);
+    if (day_s + DAY_S > store->fold.hours_upto_s)
+        return TIDE_OK;
+    begin(store->folding, STEP_DAY, day_s);
+    return TIDE_AGAIN;
+}
+
+static enum tide_rc choose_hour(struct tide_store *store, int64_t now_us, struct tide_err *err)
+{
+    int64_t row_s, hour_s;
+    enum tide_rc rc;
+
+    if ((rc = first_start(store, TABLE_ROW, store->fold.hours_upto_s, &row_s, err)))
+        return rc;
+    if (row_s == INT64_MAX)
+        return TIDE_OK;
+    hour_s = tide_floor_s(row_s, HOUR_S);
+    if (hour_s + HOUR_S > foldable_upto_s(store, now_us))
+        return TIDE_OK;
+    if (store->fold.refolded_s != hour_s && (rc = refold(store, now_us, err)))
+        return rc;
+    begin(store->folding, STEP_HOUR, hour_s);
+    return TIDE_AGAIN;
+}
+
+/* One chore, or the choice of the next step. TIDE_OK: there is nothing to do. */
+static enum tide_rc choose(struct tide_store *store, int64_t now_us, struct tide_err *err)
 {
     struct fold *fold = store->folding;
+    bool many;
     enum tide_rc rc;
 
     if (fold->rows_wasted) {
@@ -559,25 +614,21 @@ static enum tide_rc chores(struct tide_store *store, int64_t now_us, struct tide
         if (fold->rows_wasted)
             return delete_rows(store, err);
     }
-    if (!fold->refolding && now_us >= fold->refold_us && now_us - fold->refold_us < REFOLD_US)
-        return TIDE_OK;
-    fold->refold_us = now_us;
-    if ((rc = lags(store, TABLE_CORRECTION, &fold->refolding, err)))
+    if ((rc = many_corrections(store, &many, err)) || (many && (rc = refold(store, now_us, err))))
         return rc;
-    if (!fold->refolding)
-        return TIDE_OK;
-    rc = store_refold(store, &fold->writer, now_us, err);
-    fold->refolding = rc != TIDE_OK;
-    return rc;
+    if ((rc = choose_day(store, err)))
+        return rc;
+    return choose_hour(store, now_us, err);
 }
 
 enum tide_rc store_fold(struct tide_store *store, int64_t now_us, struct tide_err *err)
 {
     struct fold *fold = store->folding;
-    enum tide_rc rc;
 
     if (fold->step == STEP_NONE) {
-        if ((rc = chores(store, now_us, err)) || (rc = choose(store, now_us, err)) != TIDE_AGAIN)
+        enum tide_rc rc = choose(store, now_us, err);
+
+        if (fold->step == STEP_NONE)
             return rc;
     }
     return fold->step == STEP_HOUR ? fold_hour(store, err) : fold_day(store, err);

@@ -7,6 +7,8 @@
 
 #include "inside.h"
 
+#define REFOLD_AT 4096 /* values in the table of corrections */
+
 struct fold *fold_new(void);
 void fold_free(struct fold *fold); /* NULL is fine */
 

@@ -36,6 +36,7 @@ struct fold_state {
     int64_t hours_upto_s; /* tiers raw, 5m and 1h hold every interval before this (a whole hour);
                              rows before it are waste, records at or after it unfinished work */
     int64_t days_upto_s;  /* tier 1d likewise (a whole day) */
+    int64_t refolded_s;   /* the hour before whose fold corrections were applied last */
     int64_t evicted_upto_s[TIDE_TIER_COUNT]; /* given up before its time, to stay in max_bytes */
 };
 
@@ -73,6 +74,7 @@ struct tide_store {
     struct group group;
     struct fold *folding; /* the background work under way */
     unsigned fold_slice;  /* modules in one slice of it; 0: as many as are quick */
+    unsigned refold_at;   /* corrections are not put off when there are so many */
     struct blob blob;
     struct tide_record scratch;
     struct journal_marks marks;

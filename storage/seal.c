@@ -18,9 +18,9 @@
 #include "tidemark/counter.h"
 #include "tidemark/log.h"
 #include "tidemark/tier.h"
-#include "fold.h"
 #include "ballast.h"
 #include "expire.h"
+#include "fold.h"
 #include "key.h"
 #include "slices.h"
 
@@ -253,7 +253,7 @@ static enum tide_rc cut_journal(struct tide_store *store, struct tide_err *err)
     return front_is_covered(store) ? TIDE_AGAIN : TIDE_OK;
 }
 
-enum tide_rc tide_store_upkeep(struct tide_store *store, int64_t now_us, struct tide_err *err)
+static enum tide_rc chores(struct tide_store *store, int64_t now_us, struct tide_err *err)
 {
     enum tide_rc rc;
 
@@ -275,14 +275,28 @@ enum tide_rc tide_store_upkeep(struct tide_store *store, int64_t now_us, struct 
     }
     if ((rc = store_expire(store, now_us, err)))
         return rc;
-    if (!front_is_covered(store) && checkpoint_is_due(store, now_us) &&
-        (rc = checkpoint(store, now_us, err)))
+    if (!front_is_covered(store) && checkpoint_is_due(store, now_us)) {
+        rc = checkpoint(store, now_us, err);
+        return rc ? rc : TIDE_AGAIN; /* one chore at a time: commits wait for it */
+    }
+    if (front_is_covered(store)) {
+        rc = cut_journal(store, err);
+        return rc ? rc : TIDE_AGAIN;
+    }
+    if (quota_is_pressed(store) && (rc = store_expire(store, now_us, err)))
         return rc;
-    if (front_is_covered(store) && (rc = cut_journal(store, err)))
-        return rc;
-    if ((rc = store_fold(store, now_us, err)))
+    if (!quota_is_short(store, QUOTA_WORK) && (rc = store_fold(store, now_us, err)))
         return rc;
     return store_expire(store, now_us, err);
+}
+
+/* Chores that only look for something to do fail without a word on the store's condition. But
+ * whoever learns that a commit is in doubt, the next writer has to know. */
+enum tide_rc tide_store_upkeep(struct tide_store *store, int64_t now_us, struct tide_err *err)
+{
+    enum tide_rc rc = chores(store, now_us, err);
+
+    return rc == TIDE_IN_DOUBT ? store_failed(store, rc) : rc;
 }
 
 /* ---- relief ---- */
@@ -314,5 +328,5 @@ enum tide_rc tide_store_relieve(struct tide_store *store, int64_t now_us, struct
     rc = make_room(store, now_us, err);
     ballast_take_back(store);
     store->relieving = false;
-    return rc;
+    return rc == TIDE_IN_DOUBT ? store_failed(store, rc) : rc;
 }

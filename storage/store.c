@@ -20,9 +20,9 @@
 
 #include "tidemark/clock.h"
 #include "tidemark/log.h"
-#include "fold.h"
-#include "expire.h"
 #include "ballast.h"
+#include "expire.h"
+#include "fold.h"
 #include "key.h"
 #include "lock.h"
 #include "reader.h"
@@ -38,6 +38,7 @@ void tide_store_cfg_default(struct tide_store_cfg *cfg)
 {
     *cfg = (struct tide_store_cfg){.dir = "./tidemark-data",
                                    .map_bytes = UINT64_C(1) << 40,
+                                   .ballast_bytes = UINT64_C(8) << 20,
                                    .interval_s = 30,
                                    .grace_s = 5,
                                    .lateness_s = 73 * 3600,
@@ -262,6 +263,7 @@ enum tide_rc tide_store_open(const struct tide_store_cfg *cfg, struct tide_store
     store->expiry = expiry_new(store);
     group_init(&store->group);
     store->folding = fold_new();
+    store->refold_at = REFOLD_AT;
     tide_record_init(&store->scratch);
     if ((rc = make_dir(cfg->dir, err)) || (rc = lock_take(cfg->dir, &store->lock_fd, err)) ||
         (rc = open_file(store, err)) || (rc = replay(store, err))) {

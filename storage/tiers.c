@@ -70,15 +70,17 @@ static bool found(struct tier_cursor *cursor, int code)
 /* Reads the chunk whose first part the cursor stands on. */
 static void load(struct tier_cursor *cursor, MDB_val *key, MDB_val *value)
 {
-    uint8_t first[KEY_MAX];
-    MDB_val at = {key->mv_size, first};
-    int64_t period_s = key_start_s(key->mv_data);
+    uint8_t first[KEY_CHUNK_SIZE] = {0};
+    bool whole = key->mv_size == sizeof(first); /* LMDB's nodes have no checksum */
+    MDB_val at = {sizeof(first), first};
+    int64_t period_s;
     enum tide_rc rc;
 
-    memcpy(first, key->mv_data, key->mv_size);
+    memcpy(first, key->mv_data, key->mv_size < sizeof(first) ? key->mv_size : sizeof(first));
+    period_s = key_start_s(first);
     cursor->first_s = key_chunk_first_s(first);
     rc = parts_read(cursor->mdb, key, value, 1, &cursor->blob);
-    cursor->sound = rc == TIDE_OK &&
+    cursor->sound = rc == TIDE_OK && whole &&
                     chunk_open(cursor->blob.start, cursor->blob.len, &cursor->view) &&
                     cursor->view.width_s == cursor->width_s &&
                     cursor->view.first_s == cursor->first_s && cursor->first_s >= period_s;

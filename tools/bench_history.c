@@ -1,5 +1,6 @@
 /* A store as somebody has it after months, made through the same doors as every event, an hour at a
- * time: how big it is, how long it takes to start, how long to answer.
+ * time: how big it is, how long it takes to start, how long to answer. It ends a day or two ago, so
+ * that a daemon that goes on with it finds most of it younger than its keep times.
  */
 #include "bench_storage.h"
 
@@ -13,9 +14,11 @@
 #include <unistd.h>
 
 #include "tidemark/clock.h"
+#include "tidemark/tier.h"
 
+#define DAY_S          86400
 #define HOUR_INTERVALS (3600 / TIDE_BENCH_INTERVAL_S)
-#define MODULES_READ   50
+#define TIMES          50
 
 /* Makes the directory, or takes an empty one. */
 static enum tide_rc dir_take(const char *dir, struct tide_err *err)
@@ -52,34 +55,36 @@ static bool take(void *to, uint32_t module, int64_t start_s, const struct tide_r
     return true;
 }
 
-/* One walk over [from_s, to_s) of each of some modules (or of all at once, modules 0). */
-static void read_some(struct tide_bench *bench, struct tide_sim *sim,
-                      const struct tide_figure *figure, uint32_t modules, int64_t from_s,
-                      int64_t to_s)
+/* Who is asked for a span: some modules one by one, all in one sweep, or the fleet. */
+enum whom { SOME, EVERY, FLEET };
+
+static void read_span(struct tide_bench *bench, struct tide_sim *sim, uint32_t modules,
+                      enum whom whom, struct tide_span span, const char *name, const char *text)
 {
-    uint32_t times = modules < MODULES_READ && modules ? modules : MODULES_READ;
-    struct tide_figure found = *figure;
+    uint32_t times = whom == SOME && modules < TIMES ? modules : TIMES;
+    struct tide_figure found = {.unit = TIDE_UNIT_MS};
     struct tide_laps laps;
     uint64_t sum = 0;
 
     tide_laps_init(&laps);
     for (uint32_t i = 0; i < times && tide_sim_going(sim); i++) {
         struct tide_snapshot *snapshot;
+        uint32_t module = whom == FLEET ? TIDE_FLEET : 1 + i * modules / times;
 
         tide_laps_begin(&laps);
         sim->rc = tide_snapshot_open(sim->store, &snapshot, &sim->err);
         if (sim->rc == TIDE_OK) {
-            sim->rc = modules ? tide_snapshot_walk(snapshot, 1 + i * modules / times, from_s, to_s,
-                                                   take, &sum)
-                              : tide_snapshot_sweep(snapshot, from_s, to_s, NULL, take, &sum);
+            sim->rc = whom == EVERY ? tide_snapshot_sweep_range(snapshot, &span, NULL, take, &sum)
+                                    : tide_snapshot_range(snapshot, module, &span, take, &sum);
             tide_snapshot_close(snapshot);
         }
         tide_laps_end(&laps);
     }
     if (sim->rc == TIDE_OK) {
-        found.unit = TIDE_UNIT_MS;
+        snprintf(found.name, sizeof found.name, "%s", name);
+        snprintf(found.text, sizeof found.text, "%s", text);
         found.value = tide_laps_ms(&laps, TIDE_LAP_WALL, .5);
-        tide_figures_add(&bench->figures, &found, "p99 %.2f ms, CPU p50 %.2f ms, of %u",
+        tide_figures_add(&bench->figures, &found, "p99 %.2f ms; CPU p50 %.2f ms; of %u",
                          tide_laps_ms(&laps, TIDE_LAP_WALL, .99),
                          tide_laps_ms(&laps, TIDE_LAP_CPU, .5), times);
     }
@@ -120,20 +125,34 @@ static void report(struct tide_bench *bench, struct tide_sim *sim, uint64_t reco
                      (double)sim->books.events / seconds / 1e6);
 }
 
-static void ask(struct tide_bench *bench, struct tide_sim *sim, uint32_t modules, uint32_t days)
+/* The newest part of the history, in records of one tier. */
+static struct tide_span newest(int64_t end_s, int64_t seconds, enum tide_tier tier)
 {
-    struct tide_figure start = {.name = "store_start", .text = "start", .unit = TIDE_UNIT_MS},
-                       day = {.name = "store_day", .text = "last 24 h of one module, all fields"},
-                       hour = {.name = "store_hour", .text = "last hour of every module"};
-    int64_t end_s = TIDE_BENCH_START_S + (int64_t)days * 86400, us;
+    return (struct tide_span){.from_s = end_s - seconds, .to_s = end_s, .coarsest = tier};
+}
+
+static void ask(struct tide_bench *bench, struct tide_sim *sim, uint32_t modules, int64_t end_s,
+                int64_t all_s)
+{
+    struct tide_figure start = {.name = "store_start", .text = "start", .unit = TIDE_UNIT_MS};
+    int64_t us;
 
     tide_sim_reopen(sim, &us);
     if (sim->rc != TIDE_OK)
         return;
     start.value = (double)us / 1e3;
     tide_figures_add(&bench->figures, &start, "pages in memory");
-    read_some(bench, sim, &day, modules, end_s - 86400, end_s);
-    read_some(bench, sim, &hour, 0, end_s - 3600, end_s);
+    read_span(bench, sim, modules, SOME, newest(end_s, DAY_S, TIDE_TIER_RAW), "store_day",
+              "last 24 h of one module, intervals, p50");
+    read_span(bench, sim, modules, SOME, newest(end_s, all_s, TIDE_TIER_1H), "store_hours",
+              "all time of one module, hours, p50");
+    read_span(bench, sim, modules, SOME, newest(end_s, all_s - TIDE_BENCH_INTERVAL_S, TIDE_TIER_1D),
+              "store_aggregate", "all time but an interval of one module, p50");
+    read_span(bench, sim, modules, FLEET,
+              newest(end_s, all_s - TIDE_BENCH_INTERVAL_S, TIDE_TIER_1D), "store_aggregate_fleet",
+              "  the same, of the fleet, p50");
+    read_span(bench, sim, modules, EVERY, newest(end_s, 3600, TIDE_TIER_1H), "store_hour",
+              "last hour of every module, p50");
 }
 
 enum tide_rc tide_bench_history(struct tide_bench *bench, const char *dir, uint32_t modules,
@@ -144,7 +163,9 @@ enum tide_rc tide_bench_history(struct tide_bench *bench, const char *dir, uint3
                                  .modules = modules,
                                  .interval_s = TIDE_BENCH_INTERVAL_S,
                                  .events = 30};
-    struct tide_bench_history history = {.from_s = TIDE_BENCH_START_S,
+    int64_t all_s = (int64_t)days * DAY_S;
+    int64_t end_s = tide_floor_s(tide_clock_wall_us() / 1000000 - DAY_S, DAY_S);
+    struct tide_bench_history history = {.from_s = end_s - all_s,
                                          .intervals = days * 24 * HOUR_INTERVALS,
                                          .every = 1,
                                          .batch = HOUR_INTERVALS};
@@ -164,12 +185,12 @@ enum tide_rc tide_bench_history(struct tide_bench *bench, const char *dir, uint3
     tide_bench_store(bench, "", true, &store);
     snprintf(store.store.dir, sizeof store.store.dir, "%s", dir);
     synth = tide_synth_new(&cfg);
-    tide_sim_open(&sim, &store, TIDE_BENCH_START_S * 1000000);
+    tide_sim_open(&sim, &store, (end_s - all_s) * 1000000);
     tide_bench_fill(bench, &sim, synth, modules, &history);
     tide_bench_settle(&sim);
     tide_synth_free(synth);
     report(bench, &sim, records, (double)(tide_clock_mono_us() - begin_us) / 1e6);
-    ask(bench, &sim, modules, days);
+    ask(bench, &sim, modules, end_s, all_s);
     tide_sim_audit(&sim);
     bench->err = sim.err;
     rc = sim.rc;

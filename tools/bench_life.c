@@ -1,6 +1,7 @@
 /* The whole life of records, at the pace of real life: every interval of 30 s is committed, sealed
  * and kept up by itself, in synced transactions, until it is folded history. What is written for a
- * byte that is put, and how long the background holds up a commit.
+ * byte that is put, and how long the background holds up a commit: seals, upkeep with its folds,
+ * and in the end the deletion of everything, first that of half the modules by a rule.
  *
  * Written is what this process gives to the kernel, which is whole pages of the store but for one
  * small write to a meta page in each transaction; that one is taken as the page that the disk gets.
@@ -12,6 +13,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "proc.h"
 #include "tidemark/counter.h"
@@ -51,9 +53,9 @@ static void traffic_report(struct tide_bench *bench, const struct traffic *since
 }
 
 static void stall_report(struct tide_bench *bench, const struct tide_laps *laps, const char *name,
-                         const char *text, double target)
+                         const char *text, double target, const char *limit)
 {
-    struct tide_figure figure = {.unit = TIDE_UNIT_MS, .target = target};
+    struct tide_figure figure = {.unit = TIDE_UNIT_MS, .target = target, .limit = limit};
 
     snprintf(figure.name, sizeof figure.name, "%s", name);
     snprintf(figure.text, sizeof figure.text, "%s", text);
@@ -62,6 +64,31 @@ static void stall_report(struct tide_bench *bench, const struct tide_laps *laps,
                      "of %" PRIu64 ", p50 %.2f ms, p99 %.2f ms; CPU at most %.2f ms", laps->count,
                      tide_laps_ms(laps, TIDE_LAP_WALL, .5), tide_laps_ms(laps, TIDE_LAP_WALL, .99),
                      tide_laps_ms(laps, TIDE_LAP_CPU, 1));
+}
+
+/* History is over: two restarts, each with shorter keep times than before. */
+static void expire(struct tide_bench *bench, struct tide_sim *sim)
+{
+    struct tide_retention_rule rule = {.glob = "svc-*[02468]", .keep_s = {3600, 3600, 3600, 3600}};
+    struct tide_retention_rules *rules = &sim->cfg.store.retention;
+    int64_t us;
+
+    tide_sim_audit(sim);
+    tide_laps_fini(&sim->upkeep);
+    tide_laps_init(&sim->upkeep);
+    rules->rule = &rule;
+    rules->rules = 1;
+    for (int round = 0; round < 2; round++) {
+        tide_sim_reopen(sim, &us);
+        for (int minute = 0; minute < 2; minute++)
+            tide_sim_advance(sim, sim->now_us + 60 * 1000000);
+        memcpy(rules->keep_s, rule.keep_s, sizeof rules->keep_s);
+    }
+    rules->rules = 0;
+    rules->rule = NULL;
+    if (sim->rc == TIDE_OK)
+        stall_report(bench, &sim->upkeep, "retention_worst", "worst stall by a slice of retention",
+                     10, "1.5-5 ms");
 }
 
 static enum tide_rc live(struct tide_bench *bench)
@@ -93,10 +120,12 @@ static enum tide_rc live(struct tide_bench *bench)
     tide_synth_free(synth);
     if (sim.rc == TIDE_OK) {
         traffic_report(bench, &traffic, &ratio, sim.books.events);
-        stall_report(bench, &sim.seal, "seal_worst", "worst stall by a seal", 0);
-        stall_report(bench, &sim.upkeep, "upkeep_worst", "worst stall by a slice of upkeep", 10);
+        stall_report(bench, &sim.seal, "seal_worst", "worst stall by a seal", 0, NULL);
+        stall_report(bench, &sim.upkeep, "upkeep_worst", "worst stall by a slice of upkeep", 10,
+                     NULL);
+        expire(bench, &sim);
     }
-    return tide_bench_close(bench, &sim);
+    return tide_bench_drop(bench, &sim);
 }
 
 static enum tide_rc live_alone(struct tide_bench *bench)

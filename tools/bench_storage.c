@@ -24,6 +24,7 @@ void tide_bench_store(const struct tide_bench *bench, const char *name, bool bat
     ret->store.interval_s = TIDE_BENCH_INTERVAL_S;
     ret->store.grace_s = TIDE_BENCH_GRACE_S;
     ret->store.fold_after_s = 3600;
+    memset(ret->store.retention.keep_s, 0, sizeof ret->store.retention.keep_s); /* for ever */
     snprintf(ret->store.dir, sizeof ret->store.dir, "%s/%s", bench->dir, name);
 }
 
@@ -74,10 +75,14 @@ struct tide_store_table tide_bench_table(struct tide_sim *sim, const char *name)
 
 enum tide_rc tide_bench_close(struct tide_bench *bench, struct tide_sim *sim)
 {
-    enum tide_rc rc;
-
     tide_sim_audit(sim);
-    rc = sim->rc;
+    return tide_bench_drop(bench, sim);
+}
+
+enum tide_rc tide_bench_drop(struct tide_bench *bench, struct tide_sim *sim)
+{
+    enum tide_rc rc = sim->rc;
+
     bench->err = sim->err;
     tide_sim_close(sim);
     tide_scratch_remove(sim->cfg.store.dir);

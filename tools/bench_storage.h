@@ -51,6 +51,9 @@ struct tide_store_table tide_bench_table(struct tide_sim *sim, const char *name)
 /* Audits, closes, removes the files, hands up what went wrong. */
 enum tide_rc tide_bench_close(struct tide_bench *bench, struct tide_sim *sim);
 
+/* The same without the audit, for a store that was audited and then lost history. */
+enum tide_rc tide_bench_drop(struct tide_bench *bench, struct tide_sim *sim);
+
 /* The parts. */
 enum tide_rc tide_bench_sizes(struct tide_bench *bench);
 enum tide_rc tide_bench_life(struct tide_bench *bench);

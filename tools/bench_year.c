@@ -5,7 +5,6 @@
 #include "bench_storage.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 
 #include "rng.h"
@@ -139,13 +138,7 @@ enum tide_rc tide_bench_year(struct tide_bench *bench)
                                .target = 1},
                        any = {.name = "any_aggregate", .text = "  over any part of it, p50"},
                        fleet = {.name = "year_aggregate_fleet",
-                                .text = "  over a year, of the fleet, p50"},
-                       retention = {.name = "retention_worst",
-                                    .text = "worst stall by a slice of retention",
-                                    .unit = TIDE_UNIT_MS,
-                                    .value = (double)NAN,
-                                    .target = 10,
-                                    .limit = "1.5-5 ms"};
+                                .text = "  over a year, of the fleet, p50"};
     struct tide_synth *synth = tide_synth_new(&cfg);
     struct tide_sim_cfg store;
     struct tide_sim sim;
@@ -160,6 +153,5 @@ enum tide_rc tide_bench_year(struct tide_bench *bench)
     ask_all(bench, &sim, modules, false, true, &year);
     ask_all(bench, &sim, modules, false, false, &any);
     ask_all(bench, &sim, modules, true, true, &fleet);
-    tide_figures_add(&bench->figures, &retention, "the store does not delete history");
     return tide_bench_close(bench, &sim);
 }

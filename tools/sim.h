@@ -20,7 +20,8 @@
 #define TIDE_SIM_CHUNKS 64 /* of a group */
 
 struct tide_sim_cfg {
-    struct tide_store_cfg store;
+    struct tide_store_cfg
+        store;             /* retention: for ever, or what is read back ends at the real now */
     uint32_t chunk_events; /* at most 50 000 */
     uint32_t group_events; /* committed once there are so many, or when told to */
 };

@@ -18,7 +18,27 @@
     X(CLOSED_TOO_LARGE, "tidemark_connections_closed_too_large_total", "counter",                  \
       "Forward connections closed because a frame was over ingest.max_frame_bytes")                \
     X(CLOSED_STALLED, "tidemark_connections_closed_stalled_total", "counter",                      \
-      "Forward connections closed because they kept input memory and sent nothing")                \
+      "Forward connections closed because they stopped within a frame")                            \
+    X(CLOSED_IDLE, "tidemark_connections_closed_idle_total", "counter",                            \
+      "Forward connections closed because of ingest.idle_timeout_s")                               \
+    X(REFUSED, "tidemark_connections_refused_total", "counter",                                    \
+      "Forward connections refused because of ingest.max_connections")                             \
+    X(REFUSED_ADDRESS, "tidemark_connections_refused_address_total", "counter",                    \
+      "Forward connections refused because of ingest.max_connections_per_address")                 \
+    X(HANDSHAKES, "tidemark_handshakes_total", "counter", "Peers that showed the shared key")      \
+    X(HANDSHAKES_KEY, "tidemark_handshakes_refused_key_total", "counter",                          \
+      "Handshakes refused because the shared key was wrong, or the PING an old one")               \
+    X(HANDSHAKES_USER, "tidemark_handshakes_refused_user_total", "counter",                        \
+      "Handshakes refused because user or password was wrong")                                     \
+    X(HANDSHAKES_MALFORMED, "tidemark_handshakes_refused_malformed_total", "counter",              \
+      "Handshakes refused because the first message was no PING")                                  \
+    X(HANDSHAKES_LATE, "tidemark_handshakes_refused_late_total", "counter",                        \
+      "Handshakes refused because of ingest.handshake_timeout_s")                                  \
+    X(HANDSHAKES_TLS, "tidemark_handshakes_refused_tls_total", "counter",                          \
+      "TLS handshakes that failed")                                                                \
+    X(HEARTBEATS_UDP, "tidemark_heartbeats_udp_total", "counter", "UDP heartbeats answered")       \
+    X(STRAY_DATAGRAMS, "tidemark_stray_datagrams_total", "counter",                                \
+      "Datagrams to the Forward port that are no heartbeat")                                       \
     X(HEARTBEATS, "tidemark_heartbeats_total", "counter", "nil heartbeats received")               \
     X(STRAY_VALUES, "tidemark_stray_values_total", "counter",                                      \
       "msgpack values on a Forward connection that are no request")                                \

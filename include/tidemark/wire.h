@@ -136,6 +136,45 @@ enum tide_rc tide_entry_decode(const uint8_t *map, size_t len, const struct tide
 /* {"ack": chunk} into out (at least TIDE_ACK_OVERHEAD + chunk_len bytes); returns its length. */
 size_t tide_reply_ack(uint8_t *out, const uint8_t *chunk, size_t chunk_len);
 
+/* ---- the handshake: HELO, PING, PONG ---- */
+#define TIDE_NONCE_SIZE      16
+#define TIDE_DIGEST_SIZE     128  /* SHA-512 in lower-case hexadecimal */
+#define TIDE_PING_MAX        4096 /* bytes of a PING; a longer one is refused */
+#define TIDE_PEER_NAME_MAX   256  /* of a client's hostname and of a user's name */
+#define TIDE_HELO_SIZE       80   /* room for a HELO ... */
+#define TIDE_PONG_SIZE       512  /* ... and for a PONG */
+#define TIDE_PONG_NAME_MAX   255  /* bytes of the server's name in it */
+#define TIDE_PONG_REASON_MAX 255  /* bytes of the reason in a refusal; the rest is cut off */
+
+/* ["PING", hostname, salt, key digest, user, password digest]; points into the frame. */
+struct tide_ping {
+    struct tide_text hostname;
+    struct tide_text salt; /* raw bytes, not always text */
+    struct tide_text key_digest;
+    struct tide_text user; /* both "" when the server asked for no user */
+    struct tide_text password_digest;
+};
+
+/* ["HELO", {nonce, auth, keepalive: true}] into out (TIDE_HELO_SIZE); returns its length. Nonce and
+ * auth are TIDE_NONCE_SIZE random bytes of this connection; auth NULL: no user is asked for. */
+size_t tide_helo_write(uint8_t *out, const uint8_t *nonce, const uint8_t *auth);
+
+/* Splits one whole value. TIDE_MALFORMED: it is no PING. */
+enum tide_rc tide_ping_parse(const uint8_t *frame, size_t len, struct tide_ping *ret);
+
+/* Whoever made this PING for this nonce had the key; had the password of the user it names. The
+ * time they take does not depend on where the digests differ. */
+bool tide_ping_knows_key(const struct tide_ping *ping, const uint8_t *nonce,
+                         const struct tide_text *key);
+bool tide_ping_knows_password(const struct tide_ping *ping, const uint8_t *auth,
+                              const struct tide_text *password);
+
+/* ["PONG", true, "", server, digest], and ["PONG", false, reason, "", ""], into out
+ * (TIDE_PONG_SIZE); they return the length. Clients refuse a server that has their own name. */
+size_t tide_pong_welcome(uint8_t *out, const struct tide_ping *ping, const uint8_t *nonce,
+                         const struct tide_text *server, const struct tide_text *key);
+size_t tide_pong_refuse(uint8_t *out, const char *reason);
+
 /* ---- writing (tools and tests; msgpack-c underneath) ---- */
 struct tide_forward_writer; /* collects entries of one chunk; see src/wire/writer.c */
 

@@ -51,9 +51,19 @@ static struct tide_commit_cfg commit_cfg(const struct tide_config *config)
     };
 }
 
-static struct tide_ingest_cfg ingest_cfg(const struct tide_config *config,
-                                         const struct tide_store *store)
+static struct tide_access_cfg access_cfg(const struct tide_config *config,
+                                         const struct tide_rooms *rooms)
 {
+    struct tide_access_cfg cfg = config->access;
+
+    cfg.tls = rooms->tls;
+    return cfg;
+}
+
+static struct tide_ingest_cfg ingest_cfg(const struct tide_config *config,
+                                         const struct tide_rooms *rooms)
+{
+    const struct tide_store *store = rooms->store;
     struct tide_ingest_cfg cfg = {
         .threads = (unsigned)config->ingest_threads,
         .parcels = TIDE_INGEST_PARCELS,
@@ -69,10 +79,20 @@ static struct tide_ingest_cfg ingest_cfg(const struct tide_config *config,
                 .identity_seed = tide_store_identity_seed(store),
             },
         .identity_seed = tide_store_identity_seed(store),
+        .udp_heartbeat = config->udp_heartbeat,
+        .access = access_cfg(config, rooms),
+        .max_connections = (uint32_t)config->max_connections,
+        .max_connections_per_address = (uint32_t)config->max_connections_per_address,
+        .handshake_timeout_s = (uint32_t)config->handshake_timeout_s,
+        .idle_timeout_s = (uint32_t)config->idle_timeout_s,
+        .stall_timeout_s = (uint32_t)config->stall_timeout_s,
+        .max_unread_ack_bytes = (size_t)config->max_unread_ack_bytes,
     };
 
     _Static_assert(sizeof(cfg.address) >= sizeof(config->forward), "a checked address fits");
     strcpy(cfg.address, config->forward);
+    _Static_assert(sizeof(cfg.unix_socket) >= sizeof(config->unix_socket), "a checked path fits");
+    strcpy(cfg.unix_socket, config->unix_socket);
     return cfg;
 }
 
@@ -126,7 +146,7 @@ static enum tide_rc start_tls(const struct tide_config *config, struct tide_room
 static enum tide_rc start_ingest(const struct tide_config *config, struct tide_rooms *rooms,
                                  struct tide_err *err)
 {
-    struct tide_ingest_cfg cfg = ingest_cfg(config, rooms->store);
+    struct tide_ingest_cfg cfg = ingest_cfg(config, rooms);
     size_t bytes = config->sample.rules * sizeof(*config->sample.rule);
 
     if (bytes) { /* the configuration may be reloaded while the shards read theirs */
@@ -183,13 +203,17 @@ void tide_rooms_stop(struct tide_rooms *rooms)
     memset(rooms, 0, sizeof(*rooms));
 }
 
-void tide_rooms_reload(struct tide_rooms *rooms, const struct tide_config *config)
+enum tide_rc tide_rooms_reload(struct tide_rooms *rooms, const struct tide_config *config,
+                               struct tide_err *err)
 {
-    struct tide_err err = {""};
+    const struct tide_access_cfg access = access_cfg(config, rooms);
+    enum tide_rc rc = tide_ingest_reload_access(rooms->ingest, &access, err);
 
-    tide_log_set_level((enum tide_level)config->log_level);
-    if (tide_query_reload_health(rooms->query, &config->health, &err))
-        tide_log(TIDE_ERROR, "daemon", "reload: the old thresholds stay: %s", err.text);
-    if (rooms->tls && tide_tls_reload(rooms->tls, &err))
-        tide_log(TIDE_ERROR, "daemon", "reload: the old certificate stays: %s", err.text);
+    if (!rc && rooms->tls)
+        rc = tide_tls_reload(rooms->tls, err);
+    if (!rc)
+        rc = tide_query_reload_health(rooms->query, &config->health, err);
+    if (!rc)
+        tide_log_set_level((enum tide_level)config->log_level);
+    return rc;
 }

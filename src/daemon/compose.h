@@ -30,7 +30,9 @@ enum tide_rc tide_rooms_start(const struct tide_config *config, struct tide_room
 /* Stops reading, commits and acks what was read, closes. Half-started is fine. */
 void tide_rooms_stop(struct tide_rooms *rooms);
 
-/* Applies what can change while running (see `reload` in the option table). */
-void tide_rooms_reload(struct tide_rooms *rooms, const struct tide_config *config);
+/* Applies what can change while running (see `reload` in the option table). Files of keys and
+ * certificates come first: when one is bad nothing changes. */
+enum tide_rc tide_rooms_reload(struct tide_rooms *rooms, const struct tide_config *config,
+                               struct tide_err *err);
 
 #endif

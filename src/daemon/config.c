@@ -486,8 +486,9 @@ static enum tide_rc check_keeps(const struct loader *loader, struct tide_err *er
                             err);
 }
 
+/* closed: whoever comes in there has to show something; way: how else it could be. */
 static enum tide_rc check_address(const struct tide_config *config, const char *flag, char *address,
-                                  size_t size, struct tide_err *err)
+                                  size_t size, bool closed, const char *way, struct tide_err *err)
 {
     char numeric[sizeof(config->forward)];
     bool loopback;
@@ -497,12 +498,12 @@ static enum tide_rc check_address(const struct tide_config *config, const char *
         tide_err_wrap(err, "%s", flag);
         return rc;
     }
-    if (!loopback && !config->allow_open) {
+    if (!loopback && !closed && !config->allow_open) {
         tide_err_set(
             err,
             "%s %s: anyone who reaches this address could use it, and nobody has to prove who "
-            "he is; expected a loopback address, or --set security.allow_open=true",
-            flag, numeric);
+            "he is; expected a loopback address, %sor --set security.allow_open=true",
+            flag, numeric, way);
         return TIDE_CONFIG;
     }
     snprintf(address, size, "%s", numeric);
@@ -515,6 +516,11 @@ static enum tide_rc check_tls(const struct tide_config *config, struct tide_err 
     struct tide_tls *tls = NULL;
     enum tide_rc rc;
 
+    if (!config->cert_file[0] && !config->key_file[0] && config->access.client_ca_file[0]) {
+        tide_err_set(err, "tls.client_ca_file: clients show certificates in TLS only; expected "
+                          "tls.cert_file and tls.key_file, too");
+        return TIDE_CONFIG;
+    }
     if (!config->cert_file[0] && !config->key_file[0])
         return TIDE_OK;
     if (!config->cert_file[0] || !config->key_file[0]) {
@@ -533,11 +539,14 @@ static enum tide_rc check_tls(const struct tide_config *config, struct tide_err 
 static enum tide_rc check_whole(struct loader *loader, struct tide_err *err)
 {
     struct tide_config *config = loader->config;
+    bool closed = config->access.shared_key_file[0] || config->access.client_ca_file[0];
     enum tide_rc rc;
 
     if ((rc = check_times(loader, err)) || (rc = check_tls(config, err)) ||
-        (rc = check_address(config, "--forward", config->forward, sizeof(config->forward), err)) ||
-        (rc = check_address(config, "--http", config->http, sizeof(config->http), err)) ||
+        (rc = check_address(config, "--forward", config->forward, sizeof(config->forward), closed,
+                            "auth.shared_key_file, tls.client_ca_file, ", err)) ||
+        (rc =
+             check_address(config, "--http", config->http, sizeof(config->http), false, "", err)) ||
         (rc = check_keeps(loader, err)))
         return rc;
     return tide_levels_close(&loader->levels, &config->health, err);

@@ -108,7 +108,11 @@ static void reload(int argc, char **argv, struct tide_rooms *rooms, struct tide_
             tide_log(TIDE_WARNING, "daemon", "reload: %s takes effect with the next start",
                      tide_option[i].name);
     }
-    tide_rooms_reload(rooms, &fresh);
+    if (tide_rooms_reload(rooms, &fresh, &err)) {
+        tide_log(TIDE_ERROR, "daemon", "reload changed nothing: %s", err.text);
+        tide_config_fini(&fresh);
+        return;
+    }
     tide_config_fini(config);
     *config = fresh;
     tide_log(TIDE_INFO, "daemon", "configuration reloaded");
@@ -163,6 +167,9 @@ int main(int argc, char **argv)
     struct tide_err err = {""};
     enum tide_rc rc = tide_config_load(argc, argv, environ, &config, &err);
 
+    if (!rc && !config.help && !config.version &&
+        (rc = tide_ingest_check_access(&config.access, &err)))
+        tide_config_fini(&config);
     if (rc) {
         fprintf(stderr, "tidemarkd: %s\n", err.text);
         return tide_rc_exit(rc);

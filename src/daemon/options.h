@@ -10,6 +10,7 @@
 #include "tidemark/err.h"
 #include "tidemark/health.h"
 #include "tidemark/retention.h"
+#include "tidemark/ingest.h"
 #include "tidemark/sample.h"
 
 /* What the daemon runs on: every field is one row of the table. */
@@ -23,6 +24,11 @@ struct tide_config {
     int64_t raw_s, five_min_s, hour_s, day_s;
     int64_t fold_after_s, max_bytes, map_bytes;
     int64_t ingest_threads, max_frame_bytes, max_unpacked_bytes, gather_max_ms;
+    char unix_socket[108]; /* "" = none, as for the files of access */
+    bool udp_heartbeat;
+    struct tide_access_cfg access;
+    int64_t max_connections, max_connections_per_address, max_unread_ack_bytes;
+    int64_t handshake_timeout_s, idle_timeout_s, stall_timeout_s;
     int64_t http_threads;
     int64_t dedup_window_s, dedup_max_chunks, dedup_max_event_ids;
     char cert_file[1024], key_file[1024]; /* "" = none */
@@ -37,7 +43,7 @@ struct tide_config {
 
 enum tide_option_type {
     TIDE_OPTION_SWITCH,    /* flag without argument -> bool */
-    TIDE_OPTION_TEXT,      /* flag with one -> char[size] */
+    TIDE_OPTION_TEXT,      /* flag with one, or key -> char[size] */
     TIDE_OPTION_PAIR,      /* --set section.key=value, any number of times */
     TIDE_OPTION_WHOLE,     /* whole number in [min, max] -> int64_t */
     TIDE_OPTION_BOOL,      /* -> bool */

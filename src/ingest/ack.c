@@ -13,9 +13,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include "tidemark/counter.h"
+#include "link.h"
 #include "shard.h"
 
 #define TIDE_UNSENT_STEP 256
+
+bool tide_ack_idle(const struct tide_conn *conn)
+{
+    return conn->unsent_len == conn->unsent_at;
+}
 
 static size_t unsent(const struct tide_conn *conn)
 {
@@ -50,7 +56,11 @@ static void queue_ack(struct tide_conn *conn, const struct tide_parcel *parcel)
     struct tide_shard *shard = conn->shard;
     size_t most = TIDE_ACK_OVERHEAD + (size_t)parcel->chunk_len, len;
 
-    if (unsent(conn) + most > TIDE_UNSENT_MAX ||
+    /* What came home at once may be more than that: only what the kernel does not take is unread.
+     */
+    if (unsent(conn) + most > shard->unsent_max && !conn->writing && !conn->doomed)
+        tide_ack_flush(conn);
+    if (unsent(conn) + most > shard->unsent_max ||
         shard->unsent_bytes + most > TIDE_SHARD_UNSENT_MAX || !make_room(conn, most)) {
         tide_count(TIDE_COUNT_ACKS_DROPPED, 1);
         return;
@@ -72,16 +82,30 @@ void tide_ack_release(struct tide_conn *conn)
     conn->unsent_acks = 0;
 }
 
+void tide_ack_watch(struct tide_conn *conn)
+{
+    if (!conn->writing && event_add(&conn->write_watch, NULL) == 0)
+        conn->writing = true;
+}
+
+void tide_ack_unwatch(struct tide_conn *conn)
+{
+    if (conn->corked)
+        return;
+    if (conn->writing)
+        event_del(&conn->write_watch);
+    conn->writing = false;
+}
+
 void tide_ack_flush(struct tide_conn *conn)
 {
     while (unsent(conn) > 0) {
-        ssize_t sent = send(conn->fd, conn->unsent + conn->unsent_at, unsent(conn), MSG_NOSIGNAL);
+        ssize_t sent = tide_link_send(conn, conn->unsent + conn->unsent_at, unsent(conn));
 
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-            if (!conn->writing && event_add(&conn->write_watch, NULL) == 0)
-                conn->writing = true;
+            tide_ack_watch(conn);
             return;
         }
         if (sent < 0) {
@@ -93,10 +117,20 @@ void tide_ack_flush(struct tide_conn *conn)
     }
     tide_count(TIDE_COUNT_ACKS, conn->unsent_acks);
     tide_ack_release(conn);
-    if (conn->writing) {
-        event_del(&conn->write_watch);
-        conn->writing = false;
+    tide_ack_unwatch(conn);
+}
+
+void tide_ack_say(struct tide_conn *conn, const uint8_t *data, size_t len)
+{
+    if (!make_room(conn, len)) {
+        conn->doomed = true;
+        return;
     }
+    memcpy(conn->unsent + conn->unsent_len, data, len);
+    conn->unsent_len += len;
+    conn->shard->unsent_bytes += len;
+    if (!conn->writing)
+        tide_ack_flush(conn);
 }
 
 void tide_ack_on_writable(evutil_socket_t fd, short what, void *arg)

@@ -16,12 +16,30 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "tidemark/bytes.h"
 #include "tidemark/clock.h"
 #include "tidemark/counter.h"
 #include "tidemark/log.h"
+#include "census.h"
+#include "greet.h"
+#include "link.h"
 #include "shard.h"
 
 /* ---- birth and end ---- */
+
+/* Over a Unix socket: a user of this machine. A retry may come from another process of his. */
+static void set_local_peer(struct tide_conn *conn)
+{
+    struct ucred who = {.uid = (uid_t)-1};
+    socklen_t len = sizeof(who);
+
+    (void)getsockopt(conn->fd, SOL_SOCKET, SO_PEERCRED, &who, &len);
+    conn->identity[0] = 'u';
+    tide_put_be32(conn->identity + 1, (uint32_t)who.uid);
+    conn->identity_len = 5;
+    snprintf(conn->peer, sizeof(conn->peer), "unix:uid=%lu,pid=%ld", (unsigned long)who.uid,
+             (long)who.pid);
+}
 
 static void set_peer(struct tide_conn *conn, const struct sockaddr_storage *peer)
 {
@@ -31,8 +49,8 @@ static void set_peer(struct tide_conn *conn, const struct sockaddr_storage *peer
         struct sockaddr_in in4;
 
         memcpy(&in4, peer, sizeof(in4));
-        memcpy(conn->address, &in4.sin_addr, sizeof(in4.sin_addr));
-        conn->address_len = sizeof(in4.sin_addr);
+        memcpy(conn->identity, &in4.sin_addr, sizeof(in4.sin_addr));
+        conn->identity_len = sizeof(in4.sin_addr);
         inet_ntop(AF_INET, &in4.sin_addr, host, sizeof(host));
         snprintf(conn->peer, sizeof(conn->peer), "%s:%u", host, ntohs(in4.sin_port));
     } else if (peer->ss_family == AF_INET6) {
@@ -44,14 +62,14 @@ static void set_peer(struct tide_conn *conn, const struct sockaddr_storage *peer
         /* A retry may come over the other socket of a dual-stack pair: the same host is the same
          * peer. */
         if (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr)) {
-            memcpy(conn->address, in6.sin6_addr.s6_addr + 12, 4);
-            conn->address_len = 4;
+            memcpy(conn->identity, in6.sin6_addr.s6_addr + 12, 4);
+            conn->identity_len = 4;
         } else {
-            memcpy(conn->address, &in6.sin6_addr, sizeof(in6.sin6_addr));
-            conn->address_len = sizeof(in6.sin6_addr);
+            memcpy(conn->identity, &in6.sin6_addr, sizeof(in6.sin6_addr));
+            conn->identity_len = sizeof(in6.sin6_addr);
         }
     } else {
-        snprintf(conn->peer, sizeof(conn->peer), "?");
+        set_local_peer(conn);
     }
 }
 
@@ -131,6 +149,11 @@ void tide_conn_free(struct tide_conn *conn)
         tide_ack_release(conn);
         tide_uncount(TIDE_COUNT_CONNECTIONS_OPEN, 1);
     }
+    if (!conn->doomed)
+        tide_link_finish(conn);
+    tide_link_release(conn);
+    tide_greet_release(conn);
+    tide_census_leave(conn->census, &conn->seat);
     close(conn->fd);
     free(conn);
 }
@@ -154,12 +177,13 @@ void tide_conn_settle(struct tide_conn *conn)
         tide_conn_free(conn);
         return;
     }
-    if (conn->state != TIDE_CONN_ENDING || conn->outstanding > 0 ||
-        conn->unsent_len > conn->unsent_at)
+    if (conn->state != TIDE_CONN_ENDING || conn->outstanding > 0 || conn->penalty > 0 ||
+        !tide_ack_idle(conn))
         return;
     /* Closing a socket that has unread bytes resets it, and a reset can overtake the acks on their
      * way to the application. So we say FIN and read on for a moment, unless the peer has said it
      * already. */
+    tide_link_finish(conn);
     if (conn->eof || shutdown(conn->fd, SHUT_WR) != 0) {
         tide_conn_free(conn);
         return;
@@ -255,7 +279,7 @@ static void take_chunk(struct tide_conn *conn, const struct tide_request *reques
     parcel->identity = parcel->has_origin
                            ? tide_request_payload(request, conn->shard->cfg->identity_seed)
                            : tide_request_identity(request, conn->shard->cfg->identity_seed,
-                                                   conn->address, conn->address_len);
+                                                   conn->identity, conn->identity_len);
     parcel->has_identity = true;
 }
 
@@ -285,6 +309,10 @@ static void take_value(struct tide_conn *conn, const uint8_t *frame, size_t size
 {
     struct tide_request request;
 
+    if (conn->greeting) {
+        tide_greet_ping(conn, frame, size);
+        return;
+    }
     if (tide_request_parse(frame, size, &request) != TIDE_OK) {
         refuse_malformed(conn, "request");
         return;
@@ -309,7 +337,7 @@ static size_t consume(struct tide_conn *conn, const uint8_t *data, size_t len)
     size_t at = 0;
 
     conn->blocked = false;
-    while (at < len && conn->state == TIDE_CONN_OPEN) {
+    while (at < len && conn->state == TIDE_CONN_OPEN && !conn->doomed) {
         size_t size;
         enum tide_rc rc;
 
@@ -323,10 +351,13 @@ static size_t consume(struct tide_conn *conn, const uint8_t *data, size_t len)
         }
         if (len - at < conn->scan.need)
             break;
-        rc = tide_frame_next(&conn->scan, data + at, len - at, shard->cfg->max_frame_bytes, &size);
+        rc = tide_frame_next(&conn->scan, data + at, len - at,
+                             conn->greeting ? TIDE_PING_MAX : shard->cfg->max_frame_bytes, &size);
         if (rc == TIDE_AGAIN)
             break;
-        if (rc == TIDE_TOO_LARGE) {
+        if (rc && conn->greeting) {
+            tide_greet_refuse_noise(conn);
+        } else if (rc == TIDE_TOO_LARGE) {
             refuse_too_large(conn);
         } else if (rc) {
             refuse_malformed(conn, "frame");
@@ -374,7 +405,7 @@ static void receive(struct tide_conn *conn)
         if (room > conn->held_capacity - conn->held_len)
             room = conn->held_capacity - conn->held_len;
     }
-    got = recv(conn->fd, into, room, 0);
+    got = tide_link_receive(conn, into, room);
     if (got < 0) {
         if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
             conn->doomed = true;
@@ -403,11 +434,25 @@ static void receive(struct tide_conn *conn)
     }
 }
 
+/* Watches the socket; what TLS has in store already counts as readable. */
+static void watch_on(struct tide_conn *conn)
+{
+    if (conn->corked) {
+        tide_conn_unwatch(conn);
+        tide_ack_watch(conn);
+        return;
+    }
+    tide_conn_watch(conn);
+    if (conn->reading && tide_link_pending(conn))
+        event_active(&conn->read_watch, EV_READ, 0);
+}
+
 void tide_conn_turn(struct tide_conn *conn)
 {
     struct tide_shard *shard = conn->shard;
 
     assert(conn->state == TIDE_CONN_OPEN && conn->line == TIDE_LINE_NONE);
+    conn->heard_s = shard->second;
     if (conn->blocked)
         consume_and_hold(conn, conn->held + conn->held_at, conn->held_len);
     else if (!shard->draining)
@@ -418,7 +463,7 @@ void tide_conn_turn(struct tide_conn *conn)
     else if (conn->blocked)
         stand_in(conn, TIDE_LINE_TURN);
     else if (conn->line == TIDE_LINE_NONE)
-        tide_conn_watch(conn);
+        watch_on(conn);
 }
 
 /* A closed connection's peer still sends: read it away until it notices. */
@@ -430,6 +475,29 @@ static void discard(struct tide_conn *conn)
         tide_conn_free(conn);
 }
 
+/* TLS comes before anything that a parcel would be needed for. */
+static void step(struct tide_conn *conn)
+{
+    tide_greet_step(conn);
+    tide_conn_settle(conn);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    struct tide_conn *conn = arg;
+
+    if (conn->state == TIDE_CONN_OPEN && tide_greet_secret(conn)) {
+        step(conn);
+        return;
+    }
+    if (conn->corked) {
+        conn->corked = false;
+        if (conn->state == TIDE_CONN_OPEN)
+            tide_conn_watch(conn);
+    }
+    tide_ack_on_writable(fd, what, conn);
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct tide_conn *conn = arg;
@@ -438,6 +506,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (conn->state == TIDE_CONN_LINGERING)
         discard(conn);
+    else if (tide_greet_secret(conn))
+        step(conn);
     else if (tide_shard_may_read(conn->shard))
         tide_conn_turn(conn);
     else
@@ -453,9 +523,12 @@ void tide_conn_adopt(struct tide_shard *shard, struct tide_conn *conn)
     conn->shard = shard;
     tide_count(TIDE_COUNT_CONNECTIONS_OPEN, 1);
     event_assign(&conn->read_watch, shard->base, conn->fd, EV_READ | EV_PERSIST, on_readable, conn);
-    event_assign(&conn->write_watch, shard->base, conn->fd, EV_WRITE | EV_PERSIST,
-                 tide_ack_on_writable, conn);
+    event_assign(&conn->write_watch, shard->base, conn->fd, EV_WRITE | EV_PERSIST, on_writable,
+                 conn);
+    conn->born_s = conn->heard_s = shard->second;
     tide_conn_watch(conn);
+    if (conn->greeting && !conn->doomed)
+        tide_greet_begin(conn);
     if (conn->doomed)
         tide_conn_free(conn);
 }

@@ -21,7 +21,7 @@
 /* Ints, strings ... between requests; this many close the connection. */
 #define TIDE_STRAYS_MAX 16
 
-/* Bytes of acks one peer may leave unread; further ones are dropped. */
+/* Bytes of acks one peer may leave unread, unless configured; further ones are dropped. */
 #define TIDE_UNSENT_MAX (256u << 10)
 
 /* An unfinished frame up to here is outside the shard's memory budget. */
@@ -36,6 +36,10 @@
 
 #define TIDE_PEER_TEXT_SIZE 64 /* "[IPv6]:port" */
 
+struct ssl_st;
+struct tide_census;
+struct tide_greeting;
+struct tide_seat;
 struct tide_shard;
 
 enum tide_conn_state { TIDE_CONN_OPEN, TIDE_CONN_ENDING, TIDE_CONN_LINGERING };
@@ -51,6 +55,7 @@ struct tide_conn {
     bool reading, writing; /* the watch is set */
     bool eof;              /* the peer said FIN */
     bool greeted;          /* its first value was a request */
+    bool wondered;         /* why it says nothing: told */
     bool blocked;          /* held bytes may be whole values: consume them before reading on */
     bool doomed;           /* close at once: reset, or its parcel was dropped */
     bool touched;          /* in the shard's list of connections to flush */
@@ -58,6 +63,16 @@ struct tide_conn {
     unsigned outstanding; /* parcels in flight whose ack is ours */
     unsigned patience;    /* ticks left, while ENDING or LINGERING */
     unsigned quiet_ticks; /* since its last byte; counted only while others wait for memory */
+    uint32_t born_s,
+        heard_s; /* the shard's seconds: of its adoption, and of its last byte or turn */
+
+    struct tide_greeting *greeting; /* what it still has to show; NULL: nothing */
+    struct ssl_st *tls;             /* NULL: plain */
+    bool corked;                    /* TLS has to send before it can receive on */
+    unsigned penalty;               /* ticks until its farewell, while ENDING */
+    const char *farewell;           /* why it was refused */
+    struct tide_census *census;
+    struct tide_seat *seat; /* where it is counted */
 
     /* input: what is not consumed yet is held[held_at, held_at + held_len) */
     struct tide_frame_scan scan;
@@ -75,8 +90,9 @@ struct tide_conn {
     TAILQ_ENTRY(tide_conn) end_link;
     struct tide_conn *touched_next;
 
-    uint8_t address[16]; /* the peer's, without its port: its part of a chunk's identity */
-    uint8_t address_len;
+    uint8_t identity[17]; /* its part of a chunk's: the address without port, or who it has shown
+                           * to be */
+    uint8_t identity_len;
     char peer[TIDE_PEER_TEXT_SIZE]; /* "127.0.0.1:5170" */
 };
 TAILQ_HEAD(tide_conn_list, tide_conn);
@@ -128,7 +144,17 @@ bool tide_input_may_grow(const struct tide_shard *shard);
 
 void tide_input_release(struct tide_conn *conn);
 
-/* ---- ack.c: parcels coming home ---- */
+/* ---- ack.c: parcels coming home, and all else that is said to a peer ---- */
+
+/* Says a few bytes now, or as soon as the kernel takes them. Sets doomed when that cannot be. */
+void tide_ack_say(struct tide_conn *conn, const uint8_t *data, size_t len);
+
+/* Nothing waits to be sent. */
+bool tide_ack_idle(const struct tide_conn *conn);
+
+/* Waiting until the kernel takes bytes. */
+void tide_ack_watch(struct tide_conn *conn);
+void tide_ack_unwatch(struct tide_conn *conn);
 
 /* Sends what is unsent, as far as the kernel takes it. Sets doomed when the peer is gone. */
 void tide_ack_flush(struct tide_conn *conn);

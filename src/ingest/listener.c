@@ -12,10 +12,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include <event2/event_struct.h>
 #include "tidemark/counter.h"
 #include "tidemark/log.h"
+#include "census.h"
+#include "greet.h"
 #include "shard.h"
 
 #define TIDE_ACCEPTS_PER_PASS 64
@@ -25,9 +29,13 @@ struct tide_listener {
     int fd;
     struct event accept_watch, pause_timer;
     bool started;
+    struct tide_lobby lobby;
     struct tide_shard *shard;
     unsigned shards, next;
     char address[TIDE_ADDRESS_TEXT_SIZE];
+    bool local; /* a Unix socket, at `address`: */
+    dev_t device;
+    ino_t inode;
 };
 
 /* ---- addresses ---- */
@@ -151,6 +159,93 @@ failed:
     return rc;
 }
 
+/* Makes the path free for a socket of ours. */
+static enum tide_rc clear_path(const char *path, const struct sockaddr_un *where,
+                               struct tide_err *err)
+{
+    struct stat there;
+    int probe, failed;
+
+    if (lstat(path, &there) != 0)
+        return TIDE_OK; /* nothing there, or bind will say what is wrong */
+    if (!S_ISSOCK(there.st_mode)) {
+        tide_err_set(err, "listen on %s: there is something that is no socket", path);
+        return TIDE_UNAVAILABLE;
+    }
+    probe = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (probe < 0) {
+        tide_err_set(err, "listen on %s: %s", path, strerror(errno));
+        return TIDE_IO;
+    }
+    failed = connect(probe, (const struct sockaddr *)where, sizeof(*where)) == 0 ? 0 : errno;
+    close(probe);
+    if (failed != ECONNREFUSED) {
+        tide_err_set(err, "listen on %s: %s", path,
+                     failed == 0 || failed == EAGAIN ? "another process listens there"
+                                                     : strerror(failed));
+        return TIDE_UNAVAILABLE;
+    }
+    if (unlink(path) != 0 && errno != ENOENT) {
+        tide_err_set(err, "listen on %s: remove what a dead process left there: %s", path,
+                     strerror(errno));
+        return TIDE_IO;
+    }
+    return TIDE_OK;
+}
+
+enum tide_rc tide_listener_open_unix(const char *path, struct tide_listener **ret,
+                                     struct tide_err *err)
+{
+    struct sockaddr_un where = {.sun_family = AF_UNIX};
+    struct tide_listener *listener = NULL;
+    struct stat made;
+    enum tide_rc rc;
+    int fd = -1;
+
+    _Static_assert(sizeof(listener->address) >= sizeof(where.sun_path), "a path fits");
+    if (strlen(path) >= sizeof(where.sun_path)) {
+        tide_err_set(err, "listen on %s: expected a path of at most %zu bytes", path,
+                     sizeof(where.sun_path) - 1);
+        return TIDE_CONFIG;
+    }
+    strcpy(where.sun_path, path);
+    rc = clear_path(path, &where, err);
+    if (rc)
+        return rc;
+    listener = calloc(1, sizeof(*listener));
+    if (!listener)
+        return TIDE_NO_MEMORY;
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    /* Its mode is that of the file that bind makes, less the umask: at no moment is it open to
+     * more. */
+    if (fd < 0 || fchmod(fd, 0660) != 0 ||
+        bind(fd, (struct sockaddr *)&where, sizeof(where)) != 0 || chmod(path, 0660) != 0 ||
+        listen(fd, SOMAXCONN) != 0 || lstat(path, &made) != 0) {
+        tide_err_set(err, "listen on %s: %s", path, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        free(listener);
+        return TIDE_UNAVAILABLE;
+    }
+    listener->fd = fd;
+    listener->local = true;
+    listener->device = made.st_dev;
+    listener->inode = made.st_ino;
+    strcpy(listener->address, path);
+    *ret = listener;
+    return TIDE_OK;
+}
+
+/* Unless another one has taken the path. */
+static void remove_path(const struct tide_listener *listener)
+{
+    struct stat there;
+
+    if (lstat(listener->address, &there) == 0 && there.st_dev == listener->device &&
+        there.st_ino == listener->inode)
+        (void)unlink(listener->address);
+}
+
 void tide_listener_pause(struct tide_listener *listener)
 {
     if (!listener->started)
@@ -164,6 +259,8 @@ void tide_listener_close(struct tide_listener *listener)
     if (!listener)
         return;
     tide_listener_pause(listener);
+    if (listener->local)
+        remove_path(listener);
     close(listener->fd);
     free(listener);
 }
@@ -206,6 +303,34 @@ static bool deal(struct tide_listener *listener, struct tide_conn *conn)
     return false;
 }
 
+/* Counts the connection and gives it what it has to go through. */
+static enum tide_rc enter(struct tide_listener *listener, struct tide_conn *conn)
+{
+    static struct tide_log_gate full_gate, address_gate;
+    struct tide_access *access;
+    enum tide_rc rc;
+
+    conn->census = listener->lobby.census;
+    rc = tide_census_enter(conn->census, conn->identity, conn->identity_len, &conn->seat);
+    if (rc == TIDE_TOO_LARGE) {
+        tide_count(TIDE_COUNT_REFUSED, 1);
+        tide_log_gated(&full_gate, TIDE_WARNING, "ingest",
+                       "peer %s refused: ingest.max_connections are open", conn->peer);
+    } else if (rc == TIDE_LOCKED) {
+        tide_count(TIDE_COUNT_REFUSED_ADDRESS, 1);
+        tide_log_gated(&address_gate, TIDE_WARNING, "ingest",
+                       "peer %s refused: ingest.max_connections_per_address are open from there",
+                       conn->peer);
+    }
+    if (rc || !listener->lobby.access)
+        return rc;
+    access = tide_access_take(listener->lobby.access);
+    if (!tide_access_is_open(access) && !tide_greet_new(conn, &access))
+        rc = TIDE_NO_MEMORY;
+    tide_access_put(&access);
+    return rc;
+}
+
 /* Takes one connection from the backlog; false: enough for this pass. */
 static bool accept_one(struct tide_listener *listener)
 {
@@ -236,14 +361,27 @@ static bool accept_one(struct tide_listener *listener)
         }
     }
     /* An ack is small and its sender waits for it: no Nagle. Dead hosts are found by keepalive,
-     * since idle connections are never closed. Neither is worth refusing a peer for. */
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+     * since idle connections are closed late or never. Neither is worth refusing a peer for. */
+    if (!listener->local) {
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+        (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    }
     conn = tide_conn_new(fd, &peer);
     if (!conn) {
         close(fd);
         rest(listener);
         return false;
+    }
+    switch (enter(listener, conn)) {
+    case TIDE_OK:
+        break;
+    case TIDE_NO_MEMORY:
+        tide_conn_free(conn);
+        rest(listener);
+        return false;
+    default:
+        tide_conn_free(conn);
+        return true;
     }
     if (!deal(listener, conn)) {
         tide_conn_free(conn);
@@ -263,9 +401,11 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
             return;
 }
 
-enum tide_rc tide_listener_start(struct tide_listener *listener, struct event_base *base,
-                                 struct tide_shard *shard, unsigned shards, struct tide_err *err)
+enum tide_rc tide_listener_start(struct tide_listener *listener, const struct tide_lobby *lobby,
+                                 struct event_base *base, struct tide_shard *shard, unsigned shards,
+                                 struct tide_err *err)
 {
+    listener->lobby = *lobby;
     listener->shard = shard;
     listener->shards = shards;
     event_assign(&listener->accept_watch, base, listener->fd, EV_READ | EV_PERSIST, on_acceptable,

@@ -16,6 +16,9 @@
 #include <string.h>
 #include "tidemark/counter.h"
 #include "tidemark/log.h"
+#include "deadline.h"
+#include "greet.h"
+#include "heartbeat.h"
 #include "listener.h"
 
 /* What a committer that never answered keeps: its parcels may still be looked at. Touched by stop
@@ -59,6 +62,7 @@ bool tide_shard_enrol(struct tide_shard *shard, struct tide_conn *conn)
     shard->free_slot = shard->slot[index].next_free;
     shard->slot[index].conn = conn;
     conn->owner = (uint64_t)shard->slot[index].generation << 32 | index;
+    shard->conns++;
     return true;
 }
 
@@ -73,6 +77,7 @@ void tide_shard_strike(struct tide_shard *shard, struct tide_conn *conn)
         slot->generation = 1; /* 0 would make an owner of 0: nobody */
     slot->next_free = shard->free_slot;
     shard->free_slot = index + 1;
+    shard->conns--;
     conn->owner = 0;
 }
 
@@ -168,8 +173,11 @@ static void start_draining(struct tide_shard *shard, int drain_ms)
     shard->draining = true;
     shard->drain_ticks = ((unsigned)drain_ms + TIDE_TICK_MS - 1) / TIDE_TICK_MS;
     shard->parting_ticks = TIDE_PARTING_TICKS;
-    if (shard->listener)
-        tide_listener_pause(shard->listener);
+    for (int i = 0; i < 2; i++)
+        if (shard->listener[i])
+            tide_listener_pause(shard->listener[i]);
+    if (shard->heartbeat)
+        tide_heartbeat_pause(shard->heartbeat);
     for (uint32_t i = 0; i < shard->slots; i++)
         if (shard->slot[i].conn)
             tide_conn_unwatch(shard->slot[i].conn);
@@ -211,6 +219,7 @@ static void end_pass(struct tide_shard *shard)
     give_turns(shard);
     post_loose(shard);
     keep_ticking(shard);
+    tide_deadline_keep(shard);
 }
 
 /* ---- events ---- */
@@ -236,6 +245,11 @@ static void age_ending(struct tide_shard *shard)
         next = TAILQ_NEXT(conn, end_link);
         if (conn->outstanding > 0)
             continue; /* not its fault */
+        if (conn->penalty > 0) {
+            if (--conn->penalty == 0)
+                tide_greet_farewell(conn);
+            continue;
+        }
         if (--conn->patience == 0)
             tide_conn_free(conn);
     }
@@ -324,6 +338,7 @@ enum tide_rc tide_shard_open(struct tide_shard *shard, unsigned index,
     shard->input_max = 4 * cfg->max_frame_bytes;
     if (shard->input_max < TIDE_INPUT_BYTES)
         shard->input_max = TIDE_INPUT_BYTES;
+    shard->unsent_max = cfg->max_unread_ack_bytes ? cfg->max_unread_ack_bytes : TIDE_UNSENT_MAX;
     atomic_init(&shard->stop_ms, -1);
     atomic_init(&shard->arriving, 0);
     TAILQ_INIT(&shard->turn_line);
@@ -347,6 +362,7 @@ enum tide_rc tide_shard_open(struct tide_shard *shard, unsigned index,
     event_assign(&shard->arrivals_watch, shard->base, tide_mailbox_fd(shard->arrivals),
                  EV_READ | EV_PERSIST, on_arrivals, shard);
     event_assign(&shard->tick_timer, shard->base, -1, EV_PERSIST, on_tick, shard);
+    event_assign(&shard->second_timer, shard->base, -1, EV_PERSIST, tide_deadline_on_second, shard);
     if (event_add(&shard->home_watch, NULL) != 0 || event_add(&shard->arrivals_watch, NULL) != 0) {
         tide_err_set(err, "shard %u: cannot watch its mailboxes", index);
         return TIDE_IO;
@@ -425,6 +441,7 @@ void tide_shard_close(struct tide_shard *shard)
     free(shard->slot);
     if (shard->base) {
         event_del(&shard->tick_timer);
+        event_del(&shard->second_timer);
         event_del(&shard->home_watch);
         event_del(&shard->arrivals_watch);
         event_base_free(shard->base);

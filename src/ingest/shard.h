@@ -34,6 +34,7 @@
 #define TIDE_PARTING_TICKS  10 /* 500 ms: for peers to take their last acks when we stop */
 #define TIDE_PARCELS_MIN    2
 
+struct tide_heartbeat;
 struct tide_listener;
 
 struct tide_slot {
@@ -56,7 +57,12 @@ struct tide_shard {
     atomic_uint arriving; /* in that mailbox: the listener keeps it within TIDE_ARRIVALS_MAX */
     struct event home_watch, arrivals_watch, tick_timer;
     bool ticking;
-    struct tide_listener *listener; /* shard 0 accepts for all */
+    struct event second_timer;
+    bool counting;
+    uint32_t second; /* counted while there are connections */
+    uint32_t conns;
+    struct tide_listener *listener[2]; /* shard 0 accepts for all; NULL: none */
+    struct tide_heartbeat *heartbeat;  /* and answers datagrams */
 
     struct tide_pool pool;
     void **homecomers;         /* [pool.capacity]: scratch of one batch */
@@ -74,7 +80,7 @@ struct tide_shard {
     size_t input_max;
     struct tide_conn
         *favoured; /* may exceed the budget by one frame, so that somebody always gets on */
-    size_t unsent_bytes;
+    size_t unsent_bytes, unsent_max; /* of all; of one connection */
 
     atomic_int stop_ms; /* -1: run on; else: drain, for at most so long */
     bool draining;

@@ -196,6 +196,35 @@ static inline bool answer_interval(void *arg, uint32_t module, int64_t start_s,
     return true;
 }
 
+static inline bool answer_merged(void *arg, uint32_t module, int64_t start_s,
+                                 const struct tide_record *record, unsigned flags)
+{
+    (void)module;
+    (void)start_s;
+    (void)flags;
+    tide_record_merge(arg, record);
+    return true;
+}
+
+/* The intervals of a module or the fleet one by one, and what a range makes of them that may take
+ * the records of coarser tiers: merged, that is the same whatever is folded. */
+static inline enum tide_rc answer_history(struct tide_snapshot *snapshot, uint32_t module,
+                                          struct answer *answer)
+{
+    enum tide_rc rc = tide_snapshot_walk(snapshot, module, 0, FOREVER_S, answer_interval, answer);
+
+    for (enum tide_tier tier = TIDE_TIER_RAW; tier < TIDE_TIER_COUNT && !rc; tier++) {
+        struct tide_span span = {.to_s = tide_floor_s(FOREVER_S, 86400), .coarsest = tier};
+        struct tide_record merged;
+
+        tide_record_init(&merged);
+        rc = tide_snapshot_range(snapshot, module, &span, answer_merged, &merged);
+        answer_record(answer, &merged);
+        tide_record_fini(&merged);
+    }
+    return rc;
+}
+
 /* Everything a snapshot says. TIDE_OK or the failure of a walk. */
 static inline enum tide_rc answer_snapshot(struct tide_snapshot *snapshot, uint64_t *ret)
 {
@@ -213,11 +242,11 @@ static inline enum tide_rc answer_snapshot(struct tide_snapshot *snapshot, uint6
         answer_record(&answer, module.total);
         answer_add(&answer, module.last_error, strlen(module.last_error));
         answer_number(&answer, (uint64_t)module.last_error_us);
-        if ((rc = tide_snapshot_walk(snapshot, module.id, 0, FOREVER_S, answer_interval, &answer)))
+        if ((rc = answer_history(snapshot, module.id, &answer)))
             return rc;
     }
     answer_record(&answer, tide_snapshot_fleet_total(snapshot));
-    rc = tide_snapshot_walk(snapshot, TIDE_FLEET, 0, FOREVER_S, answer_interval, &answer);
+    rc = answer_history(snapshot, TIDE_FLEET, &answer);
     *ret = answer.number;
     return rc;
 }

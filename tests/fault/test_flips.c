@@ -224,7 +224,7 @@ static enum fate flip(const struct world *world, size_t at, unsigned bit)
         if (!getenv("TIDE_VERBOSE") && !freopen("/dev/null", "w", stderr))
             abort();
         alarm(PATIENCE_S);
-        _exit(look_at(&own));
+        _exit((int)look_at(&own));
     }
     assert_true(pid > 0);
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -275,7 +275,6 @@ static void i11_no_flipped_bit_of_a_value_is_served(void **state)
 
     flip_many(&world, &dice, OF_VALUE, 120 * long_run, fates);
     assert_int_equal(fates[FOUND] + fates[SILENT] + fates[DIED] + fates[HUNG], 0);
-    /* the others lie in rows that wait for deletion, or in tiers that this look does not read */
     assert_true(fates[REPORTED] + fates[REFUSED] > 60 * long_run);
     flip_many(&world, &dice, OF_FREE, 20 * long_run, fates);
     assert_int_equal(fates[SAME], 20 * long_run);

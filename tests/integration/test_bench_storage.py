@@ -68,7 +68,8 @@ class BenchStorage(unittest.TestCase):
         store = os.path.join(self.home, "store")
         answer = json.loads(self.bench("--store", store, "--modules", "3", "--days", "1", "--json").stdout)
         figures = {figure["name"]: figure["value"] for figure in answer["figures"]}
-        for name in ("store_bytes", "store_bytes_per_record", "making", "store_start", "store_day", "store_hour"):
+        for name in ("store_bytes", "store_bytes_per_record", "making", "store_start", "store_day", "store_hours", "store_aggregate",
+                     "store_aggregate_fleet", "store_hour"):
             self.assertGreater(figures[name], 0, name)
         self.assertFalse(os.path.exists(store))
 
@@ -78,7 +79,10 @@ class BenchStorage(unittest.TestCase):
             shutil.rmtree(daemon.data_dir)
             self.bench("--store", daemon.data_dir, "--modules", "2", "--days", "1", "--keep")
             daemon.start()
-            self.assertEqual(daemon.rest.json("/api/v3/metrics/summary")["metrics"]["total_modules"], 2)
+            metrics = daemon.rest.json("/api/v3/metrics/summary")["metrics"]
+            self.assertEqual(metrics["total_modules"], 2)
+            history = daemon.rest.json("/api/v3/metrics/history?from=-4d&aggregate=true")["history"]
+            self.assertEqual([point["requests"] for point in history], [metrics["total_requests"]])
             books = daemon.assert_books(self)
             self.assertGreater(books["stored"], 100000)
             daemon.stop()

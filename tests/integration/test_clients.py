@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Clients that nobody here wrote, unmodified, each send 1 000 events: what /module, /history and /ledger then say agrees
 with what was sent, to the event. The programs in clients/ use each library as its README does."""
+import json
 import os
 import shutil
 import subprocess
@@ -37,12 +38,16 @@ def node_modules():
     return modules, None
 
 
-class Clients(unittest.TestCase):
+class Base(unittest.TestCase):
+    @classmethod
+    def settings(cls):
+        return {}
+
     @classmethod
     def setUpClass(cls):
-        cls.daemon = Daemon({"aggregation.interval_s": 5})
-        cls.sent = 0
         cls.scratch = tempfile.mkdtemp(prefix="tidemark-clients-")
+        cls.daemon = Daemon(dict({"aggregation.interval_s": 5}, **cls.settings()))
+        cls.sent = 0
         cls.modules, cls.no_node = node_modules()
 
     @classmethod
@@ -91,6 +96,20 @@ class Clients(unittest.TestCase):
         self.assertEqual(sum(point["requests"] for point in fleet), self.sent)
         self.assertEqual(after["received"], self.sent)
 
+    def check_node(self, script, prefix, modes, acks=("ack", "noack"), more=None):
+        if self.modules is None:
+            print("SKIPPED: " + self.no_node, flush=True)
+            self.skipTest(self.no_node)
+        for mode in modes:
+            for ack in acks:
+                with self.subTest(mode=mode, ack=ack):
+                    self.check("%s-%s-%s" % (prefix, mode, ack),
+                               ["node", os.path.join(CLIENTS, script), "{host}", "{port}", "{module}", "{count}", mode,
+                                ack], acked=ack == "ack",
+                               env={"NODE_PATH": self.modules, "CLIENT_OPTIONS": json.dumps(more or {})})
+
+
+class Clients(Base):
     def test_python3_fluent_logger_counts_to_the_event(self):
         script = os.path.join(CLIENTS, "send.py")
         self.check("py", [PYTHON, script, "{host}", "{port}", "{module}", "{count}"], acked=False)
@@ -102,17 +121,6 @@ class Clients(unittest.TestCase):
             with self.subTest(mode=mode):
                 self.check("msgpack-" + mode, [PYTHON, script, "{host}", "{port}", "{module}", "{count}", mode],
                            acked=mode != "bare")
-
-    def check_node(self, script, prefix, modes):
-        if self.modules is None:
-            print("SKIPPED: " + self.no_node, flush=True)
-            self.skipTest(self.no_node)
-        for mode in modes:
-            for ack in ("ack", "noack"):
-                with self.subTest(mode=mode, ack=ack):
-                    self.check("%s-%s-%s" % (prefix, mode, ack),
-                               ["node", os.path.join(CLIENTS, script), "{host}", "{port}", "{module}", "{count}", mode,
-                                ack], acked=ack == "ack", env={"NODE_PATH": self.modules})
 
     def test_npm_fluent_logger_counts_to_the_event(self):
         self.check_node("send.js", "fl", ("Message", "PackedForward"))
@@ -136,6 +144,58 @@ class Clients(unittest.TestCase):
         for ack in ("ack", "noack"):
             with self.subTest(ack=ack):
                 self.check("go-" + ack, [binary, "{host}", "{port}", "{module}", "{count}", ack], acked=ack == "ack")
+
+
+class SecureClients(Base):
+    """The same with a shared key, users and TLS, and over a Unix socket."""
+    KNOWN = {"security": {"clientHostname": "node.client", "sharedKey": "s3cr3t", "username": "alice", "password": "pw"}}
+
+    @classmethod
+    def write(cls, name, content):
+        path = os.path.join(cls.scratch, name)
+        with open(path, "w") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(content)
+        return path
+
+    @classmethod
+    def settings(cls):
+        key, cls.cert = os.path.join(cls.scratch, "server.key"), os.path.join(cls.scratch, "server.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-subj", "/CN=server", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2", "-keyout", key,
+                        "-out", cls.cert], check=True, capture_output=True)
+        cls.socket = os.path.join(cls.scratch, "in.sock")
+        return {"auth.shared_key_file": cls.write("key", "s3cr3t\n"), "auth.users_file": cls.write("users", "alice:pw\n"),
+                "tls.cert_file": cls.cert, "tls.key_file": key, "ingest.unix_socket": cls.socket}
+
+    def test_npm_fluent_logger_counts_to_the_event_with_key_and_tls(self):
+        self.check_node("send.js", "fl", ("Message", "PackedForward"), ("ack",), dict(self.KNOWN, ca=self.cert))
+
+    def test_npm_fluent_org_logger_counts_to_the_event_with_key_and_tls(self):
+        self.check_node("send_org.js", "fo", ("Message", "PackedForward"), ("ack",), dict(self.KNOWN, ca=self.cert))
+
+    def test_clients_count_to_the_event_over_a_unix_socket(self):
+        script = os.path.join(CLIENTS, "send.py")
+        self.check("py-unix", [PYTHON, script, "unix://" + self.socket, "0", "{module}", "{count}"], acked=False)
+        self.check_node("send.js", "fl-unix", ("Message",), ("ack",), {"path": self.socket})
+        self.check_node("send_org.js", "fo-unix", ("PackedForward",), ("ack",), {"path": self.socket})
+
+    def test_npm_clients_with_a_wrong_key_or_password_send_nothing(self):
+        if self.modules is None:
+            print("SKIPPED: " + self.no_node, flush=True)
+            self.skipTest(self.no_node)
+        host, port = self.daemon.forward
+        before = self.daemon.ledger()
+        for part, value in (("sharedKey", "wrong"), ("password", "wrong"), ("username", "mallory")):
+            security = dict(self.KNOWN["security"], **{part: value})
+            with self.subTest(part=part):
+                environment = dict(os.environ, NODE_PATH=self.modules,
+                                   CLIENT_OPTIONS=json.dumps({"security": security, "ca": self.cert}))
+                done = subprocess.run(["node", os.path.join(CLIENTS, "send.js"), host, str(port), "no", "1", "Message", "ack"],
+                                      capture_output=True, text=True, timeout=patience(60), env=environment)
+                self.assertNotEqual(done.returncode, 0, done.stdout)
+                self.assertIn("mismatch", done.stderr)
+        self.assertEqual(self.daemon.ledger(), before)
 
 
 if __name__ == "__main__":

@@ -123,6 +123,13 @@ class Config(unittest.TestCase):
                                 "health.default.error_rate.critical=0.1"), "error_rate")
         self.refused(self.check("--set", "health.default.p95.warning=9000"), "p95")  # the default critical is 5000
 
+    def test_a_tier_does_not_go_before_the_finer_one(self):
+        self.refused(self.check("--set", "retention.raw_s=31536000"), "retention.five_min_s", "31536000")
+        self.refused(self.check("--set", 'retention.modules={"a*": {"raw_s": 0}}'), "retention.modules.a*", "five_min_s")
+        self.refused(self.check("--set", "storage.max_bytes=1000"), "storage.max_bytes", "67108864")
+        done = self.check("--set", 'retention.modules={"a*": {"raw_s": 3600}}', TIDEMARK_STORAGE_MAX_BYTES="67108864")
+        self.assertEqual((done.returncode, done.stdout.strip()), (0, "ok"), done.stderr)
+
     def interval(self, args=(), env=None):
         """The interval that a daemon started so really uses: the step of its history."""
         daemon = Daemon(args=args, env=env)

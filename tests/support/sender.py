@@ -3,6 +3,7 @@
 Nothing here is shared with the product: the bytes come from Debian's python3-msgpack, so a mistake of our decoder cannot
 hide behind the same mistake in an encoder.
 """
+import hashlib
 import socket
 import struct
 import time
@@ -60,16 +61,21 @@ def ack_bytes(chunk):
 
 
 class Connection:
-    """One TCP connection to the Forward port."""
+    """One connection to the Forward port."""
 
-    def __init__(self, address, source=None, timeout_s=30.0):
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    def __init__(self, address, source=None, timeout_s=30.0, tls=None):
+        """address: host and port, or the path of a Unix socket; tls: an ssl.SSLContext."""
+        local = isinstance(address, str)
+        self.socket = socket.socket(socket.AF_UNIX if local else socket.AF_INET, socket.SOCK_STREAM)
         self.socket.settimeout(timeout_s)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not local:
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if source:
             self.socket.bind((source, 0))
         try:
             self.socket.connect(address)
+            if tls:
+                self.socket = tls.wrap_socket(self.socket)
         except BaseException:
             self.socket.close()
             raise
@@ -93,6 +99,22 @@ class Connection:
             if not piece:
                 raise ConnectionError("closed before the ack")
             self.unpacker.feed(piece)
+
+    def read_value(self):
+        """The next value of any kind, strings as bytes."""
+        unpacker = msgpack.Unpacker(raw=True)
+        while True:
+            for value in unpacker:
+                return value
+            piece = self.socket.recv(65536)
+            if not piece:
+                raise ConnectionError("closed before the answer")
+            unpacker.feed(piece)
+
+    def greet(self, key, **who):
+        """HELO, PING, PONG; the PONG."""
+        self.send(ping(self.read_value(), key, **who))
+        return self.read_value()
 
     def read_exactly(self, size):
         received = b""
@@ -144,6 +166,24 @@ def deliver(address, data, chunk, source=None):
         answer = peer.read_ack()
         if answer != chunk:
             raise AssertionError("ack of %r instead of %r" % (answer, chunk))
+
+
+def digest(*parts):
+    """Lower-case hexadecimal SHA-512 over the parts in order."""
+    return hashlib.sha512(b"".join(parts)).hexdigest()
+
+
+def ping(helo, key, hostname=b"test.client", salt=b"\xff0123456789abcde", user=b"", password=b""):
+    """The PING that answers a HELO, as ["HELO", {...}] with raw bytes."""
+    nonce, auth = helo[1][b"nonce"], helo[1][b"auth"]
+    return b"\x96" + pack("PING") + b"".join(raw_str(value) for value in (
+        hostname, salt, digest(salt, hostname, nonce, key).encode(), user,
+        digest(auth, user, password).encode() if auth else b""))
+
+
+def raw_str(value):
+    """A str of any bytes, text or not."""
+    return b"\xda" + struct.pack(">H", len(value)) + value
 
 
 class StubbornSender:

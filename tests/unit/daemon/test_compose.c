@@ -144,7 +144,7 @@ static void reload_is_heard_by_those_who_can(void **state)
     config.health.rule = calloc(1, sizeof(*config.health.rule));
     config.health.rules = 1;
     strcpy(config.health.rule[0].glob, "*");
-    tide_rooms_reload(&rooms, &config);
+    assert_int_equal(tide_rooms_reload(&rooms, &config, &err), TIDE_OK);
     free(config.health.rule); /* the rooms have copied it */
     tide_rooms_stop(&rooms);
 }

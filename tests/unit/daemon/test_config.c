@@ -706,6 +706,58 @@ static void same_tells_what_changed(void **state)
     }
 }
 
+/* Only a part of what is said matters. */
+static void refused_with(const struct sources *sources, enum tide_rc wanted_rc, const char *wanted)
+{
+    struct tide_config config;
+    struct tide_err err = {""};
+
+    assert_int_equal(load(sources, &config, &err), wanted_rc);
+    if (!strstr(err.text, wanted))
+        fail_msg("%s", err.text);
+}
+
+static void files_are_named_from_every_source(void **state)
+{
+    char longest[108 + sizeof("ingest.unix_socket=")] = "ingest.unix_socket=";
+    struct tide_config config;
+
+    (void)state;
+    config = loaded(&(struct sources){
+        .file = "{\"auth\": {\"shared_key_file\": \"/k\", \"users_file\": \"/u\"},"
+                " \"ingest\": {\"unix_socket\": \"/s\"}}",
+        .env = {"TIDEMARK_AUTH_USERS_FILE=/other"},
+        .args = {"--set", "ingest.unix_socket=null"}});
+    assert_string_equal(config.access.shared_key_file, "/k");
+    assert_string_equal(config.access.users_file, "/other");
+    assert_string_equal(config.access.client_ca_file, "");
+    assert_string_equal(config.unix_socket, "");
+
+    refused_with(&(struct sources){.file = "{\"auth\": {\"shared_key_file\": 1}}"}, TIDE_CONFIG,
+                 ":1:30: auth.shared_key_file: expected the name of a file");
+    memset(longest + strlen("ingest.unix_socket="), 'p', 107);
+    config = loaded(&(struct sources){.args = {"--set", longest}});
+    assert_int_equal(strlen(config.unix_socket), 107);
+    strcat(longest, "p");
+    refused_with(&(struct sources){.args = {"--set", longest}}, TIDE_CONFIG, "1 to 107 bytes");
+    refused_with(&(struct sources){.args = {"--set", "tls.client_ca_file=/ca"}}, TIDE_CONFIG,
+                 "expected tls.cert_file and tls.key_file, too");
+}
+
+static void open_address_is_fine_when_clients_show_a_key(void **state)
+{
+    static const char key[] = "auth.shared_key_file=/k";
+    struct tide_config config;
+
+    (void)state;
+    config = loaded(&(struct sources){.args = {"--forward", "0.0.0.0:1", "--set", key}});
+    assert_string_equal(config.forward, "0.0.0.0:1");
+    refused_with(&(struct sources){.args = {"--http", "0.0.0.0:1", "--set", key}}, TIDE_CONFIG,
+                 "security.allow_open");
+    refused_with(&(struct sources){.args = {"--forward", "0.0.0.0:1"}}, TIDE_CONFIG,
+                 "auth.shared_key_file, tls.client_ca_file, or");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -727,6 +779,8 @@ int main(void)
         cmocka_unit_test(a_certificate_comes_with_its_key_and_both_are_tried),
         cmocka_unit_test(mutated_files_never_crash),
         cmocka_unit_test(help_tells_every_row),
+        cmocka_unit_test(files_are_named_from_every_source),
+        cmocka_unit_test(open_address_is_fine_when_clients_show_a_key),
         cmocka_unit_test(same_tells_what_changed),
     };
 

@@ -238,6 +238,43 @@ static void unread_acks_are_dropped_and_the_connection_lives(void **state)
     free(want.data);
 }
 
+/* Twice as much as may lie unread comes home together, to a client that reads. */
+static void acks_that_come_home_at_once_are_not_unread(void **state)
+{
+    static char chunk[4000];
+    uint64_t dropped = tide_counted(TIDE_COUNT_ACKS_DROPPED);
+    struct tide_ingest_cfg cfg = {.max_unread_ack_bytes = 5000};
+    struct bytes out = {0}, want = {0};
+    uint8_t *got;
+    int fd;
+
+    (void)state;
+    serve(cfg);
+    fd = dial();
+    memset(chunk, 'u', sizeof(chunk) - 1);
+    for (int round = 0; round < 20; round++) {
+        uint64_t before = posted();
+
+        puppet_allow(0);
+        want.len = 0;
+        for (int i = 0; i < 10; i++) {
+            put_message(&out, "auth", chunk);
+            put_ack(&want, chunk);
+        }
+        say_bytes(fd, &out);
+        wait_until(posted() == before + 10);
+        puppet_allow(FOR_EVER);
+        got = malloc(want.len);
+        hear(fd, got, want.len);
+        assert_memory_equal(got, want.data, want.len);
+        free(got);
+    }
+    assert_int_equal(tide_counted(TIDE_COUNT_ACKS_DROPPED), dropped);
+    close(fd);
+    free(out.data);
+    free(want.data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +285,7 @@ int main(void)
         cmocka_unit_test_teardown(duplicate_is_acked_too, teardown),
         cmocka_unit_test_teardown(dropped_parcel_closes_its_connection_without_ack, teardown),
         cmocka_unit_test_teardown(same_bytes_of_one_host_have_one_identity, teardown),
+        cmocka_unit_test_teardown(acks_that_come_home_at_once_are_not_unread, teardown),
         cmocka_unit_test_teardown(unread_acks_are_dropped_and_the_connection_lives, teardown),
     };
 

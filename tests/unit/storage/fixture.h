@@ -97,6 +97,7 @@ static inline void world_prepare(struct world *world)
     tide_store_cfg_default(&world->cfg);
     snprintf(world->cfg.dir, sizeof(world->cfg.dir), "%s/store", world->dir);
     world->cfg.map_bytes = UINT64_C(1) << 32;
+    world->cfg.ballast_bytes = 0;
     world->cfg.interval_s = INTERVAL_S;
     world->cfg.grace_s = 2;
     world->cfg.lateness_s = 4000;

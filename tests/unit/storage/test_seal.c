@@ -181,7 +181,8 @@ static void a_late_commit_between_two_slices_of_a_cut_stays_in_the_journal(void 
     advance(&world, 12);
     must_seal(&world);
     advance(&world, 61);
-    assert_int_equal(tide_store_upkeep(world.store, world.now_us, &err), TIDE_AGAIN);
+    for (int chore = 0; chore < 2; chore++) /* the checkpoint, the first slice */
+        assert_int_equal(tide_store_upkeep(world.store, world.now_us, &err), TIDE_AGAIN);
     assert_int_equal(table_entries(&world, TABLE_JOURNAL), 44);
     must_commit_one(&world, "auth", T0_US); /* after the checkpoint: no total on disk has it */
     must_upkeep(&world);

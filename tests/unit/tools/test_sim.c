@@ -35,6 +35,7 @@ static void world_begin(struct world *world, uint32_t chunk_events, uint32_t gro
     tide_store_cfg_default(&world->cfg.store);
     snprintf(world->cfg.store.dir, sizeof world->cfg.store.dir, "%s/store", world->dir);
     world->cfg.store.map_bytes = UINT64_C(1) << 32;
+    memset(world->cfg.store.retention.keep_s, 0, sizeof world->cfg.store.retention.keep_s);
     world->synth = tide_synth_new(&cfg);
     tide_sim_open(&world->sim, &world->cfg, START_S * 1000000);
     if (world->sim.rc != TIDE_OK)
