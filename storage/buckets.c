@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "bits.h"
+#include "must.h"
 #include "tidemark/bytes.h"
 
 enum {
@@ -110,15 +111,6 @@ static unsigned gap_parameter(size_t m, size_t present)
 }
 
 /* ---- encoding ---- */
-
-static void *must(void *memory)
-{
-    if (!memory) {
-        perror("storage: out of memory");
-        abort();
-    }
-    return memory;
-}
 
 /* A count that is not zero. */
 struct cell {

@@ -17,6 +17,7 @@
 #include "bits.h"
 #include "chunk_layout.h"
 #include "column.h"
+#include "must.h"
 #include "tidemark/bytes.h"
 
 /* One chunk being written. */
@@ -32,15 +33,6 @@ struct press {
     uint64_t events[CHUNK_RECORDS_MAX]; /* of all kinds */
     struct blob scratch;                /* ids and places of instances */
 };
-
-static void *must(void *memory)
-{
-    if (!memory) {
-        perror("storage: out of memory");
-        abort();
-    }
-    return memory;
-}
 
 static const struct tide_tally *tally_of(const struct press *press, size_t i)
 {

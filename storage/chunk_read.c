@@ -14,16 +14,8 @@
 #include "chunk.h"
 #include "chunk_layout.h"
 #include "column.h"
+#include "must.h"
 #include "tidemark/bytes.h"
-
-static void *must(void *memory)
-{
-    if (!memory) {
-        perror("storage: out of memory");
-        abort();
-    }
-    return memory;
-}
 
 /* ---- the header ---- */
 

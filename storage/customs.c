@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "column.h"
+#include "must.h"
 #include "tidemark/bytes.h"
 
 /* Columns of one name; the numbers are bits of its mask. */
@@ -29,15 +30,6 @@ enum {
 };
 
 enum { WHERE_MAX, WHERE_MIN, WHERE_BETWEEN };
-
-static void *must(void *memory)
-{
-    if (!memory) {
-        perror("storage: out of memory");
-        abort();
-    }
-    return memory;
-}
 
 /* The value's high half as the sign of its low half would have it. */
 static uint64_t sign_of(uint64_t low)

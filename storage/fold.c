@@ -24,6 +24,7 @@
 #include "tidemark/clock.h"
 #include "tidemark/counter.h"
 #include "tiers.h"
+#include "must.h"
 
 #define SLICE_US        1500 /* a slice ends with the first module after this ... */
 #define SLICE_MODULES   64   /* ... or with so many */
@@ -61,13 +62,6 @@ struct lane {
     int64_t start_s;
     uint32_t module; /* it stands on; UINT32_MAX: past the last */
 };
-
-static void *must(void *memory)
-{
-    if (!memory)
-        abort();
-    return memory;
-}
 
 struct fold *fold_new(void)
 {
@@ -118,16 +112,6 @@ static void make_room(struct fold *fold, size_t count)
         tide_record_init(&fold->record[fold->records++]);
 }
 
-/* A failed call inside a transaction fails the transaction. */
-static bool sound(struct txn *txn, int code)
-{
-    if (code && code != MDB_NOTFOUND && !txn->rc) {
-        txn->lmdb = code;
-        txn->rc = tide_rc_from_lmdb(code);
-    }
-    return !txn->rc;
-}
-
 enum tide_rc fold_finish(struct tide_store *store, struct slices *slices,
                          const struct fold_state *next, struct tide_err *err)
 {
@@ -173,7 +157,7 @@ static size_t coarsen(struct fold *fold, size_t count, int64_t width_s)
 static void lane_look(struct lane *lane, struct txn *txn, int code, const MDB_val *key)
 {
     lane->module = UINT32_MAX;
-    if (sound(txn, code) && code == 0 && key->mv_size == KEY_ROW_SIZE &&
+    if (txn_check(txn, code) && code == 0 && key->mv_size == KEY_ROW_SIZE &&
         key_start_s(key->mv_data) == lane->start_s)
         lane->module = key_row_module(key->mv_data);
 }
@@ -196,8 +180,8 @@ static void lanes_open(struct tide_store *store, struct txn *txn)
 
         *lane =
             (struct lane){.start_s = fold->from_s + (int64_t)i * interval_s, .module = UINT32_MAX};
-        if (!sound(txn,
-                   txn->rc ? 0 : mdb_cursor_open(txn->mdb, txn->dbi[TABLE_ROW], &lane->cursor)))
+        if (!txn_check(txn,
+                       txn->rc ? 0 : mdb_cursor_open(txn->mdb, txn->dbi[TABLE_ROW], &lane->cursor)))
             continue;
         key_row(bytes, lane->start_s, fold->next);
         lane_look(lane, txn, mdb_cursor_get(lane->cursor, &key, &value, MDB_SET_RANGE), &key);
@@ -224,7 +208,7 @@ static bool lane_take(struct fold *fold, struct lane *lane, struct txn *txn,
     enum tide_rc rc;
     bool taken;
 
-    if (!sound(txn, mdb_cursor_get(lane->cursor, &key, &value, MDB_GET_CURRENT)))
+    if (!txn_check(txn, mdb_cursor_get(lane->cursor, &key, &value, MDB_GET_CURRENT)))
         return false;
     memcpy(first, key.mv_data, sizeof(first));
     rc = parts_read(lane->cursor, &key, &value, 1, &fold->blob);
@@ -284,7 +268,7 @@ static bool is_large(const struct fold *fold, struct txn *txn, size_t lanes)
 
         if (fold->lane[i].module != fold->next)
             continue;
-        sound(txn, mdb_cursor_get(fold->lane[i].cursor, &key, &value, MDB_GET_CURRENT));
+        txn_check(txn, mdb_cursor_get(fold->lane[i].cursor, &key, &value, MDB_GET_CURRENT));
         return value.mv_size > ROW_LARGE;
     }
     return false;
@@ -427,11 +411,11 @@ static enum tide_rc fold_day(struct tide_store *store, struct tide_err *err)
         if (merge_day(fold, &cursor, period_s, module, &day.revision))
             tier_append(&fold->writer, &slices.txn, interval_s, TIDE_TIER_1D, module, fold->from_s,
                         &day, 1);
-        sound(&slices.txn, cursor.lmdb);
+        txn_check(&slices.txn, cursor.lmdb);
         fold->next = module + 1;
         done++;
     }
-    sound(&slices.txn, cursor.lmdb);
+    txn_check(&slices.txn, cursor.lmdb);
     tier_cursor_close(&cursor);
     if (module == UINT32_MAX)
         next.days_upto_s = fold->from_s + DAY_S;
@@ -470,7 +454,7 @@ static enum tide_rc delete_rows(struct tide_store *store, struct tide_err *err)
         bytes += key.mv_size + value.mv_size + 10;
         code = mdb_cursor_del(cursor, 0);
     }
-    sound(&slices.txn, code);
+    txn_check(&slices.txn, code);
     if (cursor)
         mdb_cursor_close(cursor);
     if ((rc = slices_end(&slices, &store->state, err)))
@@ -493,10 +477,10 @@ static enum tide_rc first_start(struct tide_store *store, enum table table, int6
     *ret_s = INT64_MAX;
     tide_put_be64(bound, (uint64_t)from_s);
     txn_begin(&txn, store->env, store->dbi, false);
-    if (!txn.rc && sound(&txn, mdb_cursor_open(txn.mdb, txn.dbi[table], &cursor))) {
+    if (!txn.rc && txn_check(&txn, mdb_cursor_open(txn.mdb, txn.dbi[table], &cursor))) {
         int code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
 
-        if (sound(&txn, code) && !code && key.mv_size >= 8)
+        if (txn_check(&txn, code) && !code && key.mv_size >= 8)
             *ret_s = key_start_s(key.mv_data);
         mdb_cursor_close(cursor);
     }
@@ -555,7 +539,7 @@ static enum tide_rc many_corrections(struct tide_store *store, bool *ret, struct
 
     txn_begin(&txn, store->env, store->dbi, false);
     if (!txn.rc)
-        sound(&txn, mdb_stat(txn.mdb, txn.dbi[TABLE_CORRECTION], &stat));
+        txn_check(&txn, mdb_stat(txn.mdb, txn.dbi[TABLE_CORRECTION], &stat));
     if (txn.rc)
         tide_err_set(err, "look for what to fold: %s", mdb_strerror(txn.lmdb));
     txn_abort(&txn);

@@ -1,5 +1,6 @@
 /* head - see head.h for the model of generations. */
 #include "head.h"
+#include "must.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -27,13 +28,6 @@ struct head {
     struct head_generation *draft; /* between begin and publish */
     struct retired *retired;       /* newest first */
 };
-
-static void *must(void *got)
-{
-    if (!got)
-        abort();
-    return got;
-}
 
 /* ---- nodes, pages, layers ---- */
 

@@ -3,6 +3,7 @@
  * years.
  */
 #include "identity.h"
+#include "must.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -23,13 +24,6 @@ struct identity_set {
     uint64_t max_count;
     bool by_count;
 };
-
-static void *must(void *got)
-{
-    if (!got)
-        abort();
-    return got;
-}
 
 struct identity_set *identity_new(uint64_t max_count)
 {

@@ -3,6 +3,7 @@
  * adds.
  */
 #include "modules.h"
+#include "must.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -24,13 +25,6 @@ struct modules {
     uint32_t *slot; /* id, 0 free */
     struct module_name **page[PAGES];
 };
-
-static void *must(void *got)
-{
-    if (!got)
-        abort();
-    return got;
-}
 
 struct modules *modules_new(const struct tide_retention_rules *retention)
 {

@@ -12,18 +12,12 @@
 
 #include "inside.h"
 #include "pages_layout.h"
+#include "must.h"
 
 #define MAGIC        0xBEEFC0DEu
 #define DATA_VERSION 1
 #define RENEW_TRIES  1000
 #define MAP_MAX      (UINT64_C(1) << 46) /* the most that can be configured */
-
-static void *must(void *memory)
-{
-    if (!memory)
-        abort();
-    return memory;
-}
 
 /* Reads whole pages; false: the file does not have them, or the disk refuses. */
 bool pages_read_at(int fd, void *into, size_t len, uint64_t offset)

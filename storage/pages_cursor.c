@@ -8,13 +8,7 @@
 #include <string.h>
 
 #include "pages_layout.h"
-
-static void *must(void *memory)
-{
-    if (!memory)
-        abort();
-    return memory;
-}
+#include "must.h"
 
 /* ---- a page ---- */
 

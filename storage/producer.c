@@ -8,6 +8,7 @@
  * back.
  */
 #include "producer.h"
+#include "must.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -53,13 +54,6 @@ struct producers {
     struct producer_chunk *taken;
     size_t takes, take_capacity;
 };
-
-static void *must(void *got)
-{
-    if (!got)
-        abort();
-    return got;
-}
 
 struct producers *producers_new(uint32_t max_producers, uint64_t max_hashes, uint32_t refresh_s)
 {

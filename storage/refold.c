@@ -18,6 +18,7 @@
 #include "slices.h"
 #include "tidemark/counter.h"
 #include "tiers.h"
+#include "must.h"
 
 #define SLICE_CORRECTIONS 512
 #define SLICE_MODULES     12
@@ -56,22 +57,6 @@ struct work {
     struct tide_record before, after;
     struct blob blob;
 };
-
-static void *must(void *memory)
-{
-    if (!memory)
-        abort();
-    return memory;
-}
-
-static bool sound(struct txn *txn, int code)
-{
-    if (code && code != MDB_NOTFOUND && !txn->rc) {
-        txn->lmdb = code;
-        txn->rc = tide_rc_from_lmdb(code);
-    }
-    return !txn->rc;
-}
 
 /* ---- collecting ---- */
 
@@ -130,8 +115,8 @@ static void collect(struct work *work)
     int code;
 
     if (work->txn->rc ||
-        !sound(work->txn,
-               mdb_cursor_open(work->txn->mdb, work->txn->dbi[TABLE_CORRECTION], &cursor)))
+        !txn_check(work->txn,
+                   mdb_cursor_open(work->txn->mdb, work->txn->dbi[TABLE_CORRECTION], &cursor)))
         return;
     code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
     while (!code && work->count < SLICE_CORRECTIONS && looked++ < SLICE_KEYS && !work->txn->rc) {
@@ -146,7 +131,7 @@ static void collect(struct work *work)
             take(work, cursor, &key, &value);
         code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
     }
-    sound(work->txn, code);
+    txn_check(work->txn, code);
     mdb_cursor_close(cursor);
     qsort(work->correction, work->count, sizeof(*work->correction), by_module);
 }
@@ -169,7 +154,7 @@ static void read_raw(struct work *work, uint32_t module, int64_t start_s, struct
                          work->raw.sound &&
                          chunk_read_fields(&work->writer->reader, &work->raw.view) &&
                          chunk_read_hists(&work->writer->reader);
-        sound(work->txn, work->raw.lmdb);
+        txn_check(work->txn, work->raw.lmdb);
     }
     if (!work->raw_read)
         return;
@@ -298,8 +283,8 @@ static void delete_corrections(struct work *work)
     int code = 0;
 
     if (work->txn->rc ||
-        !sound(work->txn,
-               mdb_cursor_open(work->txn->mdb, work->txn->dbi[TABLE_CORRECTION], &cursor)))
+        !txn_check(work->txn,
+                   mdb_cursor_open(work->txn->mdb, work->txn->dbi[TABLE_CORRECTION], &cursor)))
         return;
     for (size_t i = 0; i < work->count && !code; i++) {
         uint8_t *bytes = work->correction[i].key;
@@ -317,7 +302,7 @@ static void delete_corrections(struct work *work)
         if (code == MDB_NOTFOUND)
             code = 0;
     }
-    sound(work->txn, code);
+    txn_check(work->txn, code);
     mdb_cursor_close(cursor);
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "key.h"
+#include "must.h"
 #include "tidemark/counter.h"
 
 #define PERIOD_RECORDS 96 /* a busy module fills about a page with so many */
@@ -175,13 +176,6 @@ uint32_t tier_module_from(struct tier_cursor *cursor, int64_t period_s, uint32_t
 }
 
 /* ---- writing ---- */
-
-static void *must(void *memory)
-{
-    if (!memory)
-        abort();
-    return memory;
-}
 
 void tier_writer_init(struct tier_writer *writer)
 {

@@ -129,6 +129,15 @@ uint32_t parts_of(size_t len, size_t part_max)
     return (uint32_t)((whole + room - 1) / room);
 }
 
+bool txn_check(struct txn *txn, int code)
+{
+    if (code && code != MDB_NOTFOUND && !txn->rc) {
+        txn->lmdb = code;
+        txn->rc = tide_rc_from_lmdb(code);
+    }
+    return !txn->rc;
+}
+
 enum tide_rc txn_end(struct txn *txn, struct tide_err *err)
 {
     if (!txn->rc)

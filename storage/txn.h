@@ -55,6 +55,10 @@ void txn_put_parts(struct txn *txn, enum table table, uint8_t *key, size_t key_l
 /* How many parts txn_put_parts makes of a payload. */
 uint32_t parts_of(size_t len, size_t part_max);
 
+/* A call into LMDB that was made inside the transaction returned this code: a failure other than
+ * "not there" fails the transaction. Returns whether it is sound still. */
+bool txn_check(struct txn *txn, int code);
+
 /* Commits, or aborts when a step had failed. */
 enum tide_rc txn_end(struct txn *txn, struct tide_err *err);
 void txn_abort(struct txn *txn);

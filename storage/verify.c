@@ -17,16 +17,10 @@
 #include "copy.h"
 #include "key.h"
 #include "tiers.h"
+#include "must.h"
 #include "tidemark/clock.h"
 
 #define TOLD_MAX 4096
-
-static void *must(void *memory)
-{
-    if (!memory)
-        abort();
-    return memory;
-}
 
 /* ---- findings ---- */
 

@@ -14,13 +14,7 @@
 
 #include "key.h"
 #include "tiers.h"
-
-static void *must(void *memory)
-{
-    if (!memory)
-        abort();
-    return memory;
-}
+#include "must.h"
 
 static unsigned long long ull(uint64_t v)
 {
