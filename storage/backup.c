@@ -202,8 +202,9 @@ static enum tide_rc fill_backup(const char *dir, const struct partial *partial,
                                 const struct tide_copy_cfg *cfg, struct tide_manifest *manifest,
                                 struct tide_err *err)
 {
-    struct copy_phase copying = {cfg, 0, 0.6, 0}, verifying = {cfg, 0.6, 0.95, 0},
-                      summing = {cfg, 0.95, 1, 0};
+    struct copy_phase copying = {cfg, 0, 0.6, NULL, 0, 0},
+                      verifying = {cfg, 0.6, 0.95, &copying, 0, 0},
+                      summing = {cfg, 0.95, 1, &verifying, 0, 0};
     char from[PATH_SIZE + 32], to[PATH_SIZE + 32];
     struct tide_verified verified;
     uint64_t hash[2];
@@ -326,10 +327,12 @@ static enum tide_rc make_lock_file(const char *dir, struct tide_err *err)
 }
 
 static enum tide_rc fill_store(const char *from, const struct partial *partial,
-                               const struct tide_copy_cfg *cfg,
+                               const struct copy_phase *verified,
                                const struct tide_manifest *manifest, struct tide_err *err)
 {
-    struct copy_phase copying = {cfg, 0.5, 0.9, 0}, summing = {cfg, 0.9, 1, 0};
+    const struct tide_copy_cfg *cfg = verified->cfg;
+    struct copy_phase copying = {cfg, 0.5, 0.9, verified, 0, 0},
+                      summing = {cfg, 0.9, 1, &copying, 0, 0};
     char to[PATH_SIZE + 32], sha256[TIDE_SHA256_TEXT_SIZE];
     uint64_t bytes;
     enum tide_rc rc;
@@ -358,7 +361,8 @@ enum tide_rc tide_restore(const char *src, const struct tide_manifest *manifest,
                           const struct tide_copy_cfg *cfg, struct tide_manifest *ret,
                           struct tide_err *err)
 {
-    struct copy_phase summing = {cfg, 0, 0.1, 0}, verifying = {cfg, 0.1, 0.5, 0};
+    struct copy_phase summing = {cfg, 0, 0.1, NULL, 0, 0},
+                      verifying = {cfg, 0.1, 0.5, &summing, 0, 0};
     struct tide_manifest found = {.time_us = manifest ? manifest->time_us : 0};
     struct partial partial = {.fd = -1};
     struct tide_verified verified;
@@ -379,7 +383,7 @@ enum tide_rc tide_restore(const char *src, const struct tide_manifest *manifest,
     if ((rc = check_manifest(manifest, &found, err)))
         return rc;
     if (!(rc = partial_begin(&partial, err)) &&
-        !(rc = fill_store(from, &partial, cfg, &found, err)))
+        !(rc = fill_store(from, &partial, &verifying, &found, err)))
         rc = partial_end(&partial, true, err);
     partial_undo(&partial);
     if (!rc)

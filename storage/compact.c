@@ -63,7 +63,8 @@ static enum tide_rc compact(const struct paths *paths, const char *dir,
                             const struct tide_copy_cfg *cfg, struct tide_compacted *ret,
                             struct tide_err *err)
 {
-    struct copy_phase copying = {cfg, 0, 0.6, 0}, verifying = {cfg, 0.6, 1, 0};
+    struct copy_phase copying = {cfg, 0, 0.6, NULL, 0, 0},
+                      verifying = {cfg, 0.6, 1, &copying, 0, 0};
     struct tide_verified verified;
     uint64_t hash[2];
     enum tide_rc rc;

@@ -72,6 +72,9 @@ bool copy_go_on(void *arg, uint64_t done_bytes, double share)
     struct copy_phase *phase = arg;
     const struct tide_copy_cfg *cfg = phase->cfg;
 
+    phase->done = done_bytes;
+    for (const struct copy_phase *before = phase->before; before; before = before->before)
+        done_bytes += before->done;
     return !cfg->go_on ||
            cfg->go_on(cfg->arg, done_bytes, phase->from + share * (phase->to - phase->from));
 }

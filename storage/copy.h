@@ -9,7 +9,9 @@
 struct copy_phase {
     const struct tide_copy_cfg *cfg;
     double from, to;
-    uint64_t found; /* findings that were told */
+    const struct copy_phase *before; /* NULL: it is the first */
+    uint64_t found;                  /* findings that were told */
+    uint64_t done;                   /* bytes */
 };
 
 bool copy_go_on(void *phase, uint64_t done_bytes, double share);

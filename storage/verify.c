@@ -236,18 +236,37 @@ static bool read_meta(struct verify *verify, const char *name, const uint8_t **r
     return true;
 }
 
-static void read_state(struct verify *verify)
+/* False: it is there and cannot be used; nothing can be judged without it. */
+static bool read_state(struct verify *verify)
 {
     const uint8_t *value;
+    bool sound = true;
     size_t len;
 
     verify->taken_us = tide_clock_mono_us();
-    if (read_meta(verify, "state", &value, &len))
-        schema_decode_state(value, len, &verify->state);
-    if (read_meta(verify, "fold", &value, &len))
-        schema_decode_fold(value, len, &verify->fold);
+    if (!read_meta(verify, "state", &value, &len) ||
+        !schema_decode_state(value, len, &verify->state))
+        sound = false;
+    if (read_meta(verify, "fold", &value, &len)) {
+        if (!schema_decode_fold(value, len, &verify->fold))
+            sound = false;
+    } else if (verify->names.key.mv_size == 4 &&
+               memcmp(verify->names.key.mv_data, "fold", 4) == 0) {
+        sound = false; /* it is there: its checksum is wrong */
+    }
     pages_cursor_close(&verify->names);
     pages_cursor_open(&verify->names, verify->pages, TABLE_MODULE, "module", false);
+    return sound;
+}
+
+static enum tide_rc must_read_state(struct verify *verify)
+{
+    if (read_state(verify))
+        return TIDE_OK;
+    verify_found(verify, "meta", NULL, VERIFY_NO_MODULE, 0, 0,
+                 "the state of the store cannot be read");
+    tide_err_set(verify->err, "the state of the store cannot be read; restore a backup");
+    return TIDE_DAMAGED;
 }
 
 static enum tide_rc read_identity(struct verify *verify)
@@ -305,7 +324,8 @@ bool verify_breathe(struct verify *verify)
         return false;
     if (pages->epoch != epoch) {
         verify->moved = true;
-        read_state(verify);
+        if ((verify->rc = must_read_state(verify)))
+            return false;
     }
     verify->taken_us = tide_clock_mono_us();
     return true;
@@ -422,11 +442,7 @@ enum tide_rc tide_verify(const struct tide_verify_cfg *cfg, struct tide_verified
     tide_record_init(&verify.merged);
     chunk_reader_init(&verify.reader);
     if (!(rc = open_pages(&verify, cfg->dir))) {
-        read_state(&verify);
-        rc = read_identity(&verify);
-        if (!rc) {
-            pages_cursor_close(&verify.names);
-            pages_cursor_open(&verify.names, verify.pages, TABLE_MODULE, "module", false);
+        if (!(rc = read_identity(&verify)) && !(rc = must_read_state(&verify))) {
             run(&verify);
             rc = verify.rc;
         }

@@ -23,6 +23,7 @@ struct walk {
     uint32_t module;
     bool has_last;
     int64_t unfinished_s; /* the stretch of an unfinished fold; INT64_MIN: none yet */
+    bool strayed;         /* it was told of the chunk at hand that it has others */
 };
 
 struct form {
@@ -249,9 +250,12 @@ static bool counts(struct walk *walk, const MDB_val *key, enum tide_tier tier, i
     verify->result->unfinished++;
     if (walk->unfinished_s == INT64_MIN)
         walk->unfinished_s = tide_floor_s(start_s, stretch_s);
-    else if (walk->unfinished_s != tide_floor_s(start_s, stretch_s) && !verify->moved)
+    else if (walk->unfinished_s != tide_floor_s(start_s, stretch_s) && !verify->moved &&
+             !walk->strayed) {
+        walk->strayed = true;
         BAD(walk, key, "it has a record of %lld, but only what is before %lld is folded",
             (long long)start_s, (long long)tier_upto_s(&verify->fold, tier));
+    }
     return false;
 }
 
@@ -312,6 +316,7 @@ static void take_chunk(struct walk *walk, const MDB_val *key, const struct blob 
         return;
     }
     walk->has_last = true;
+    walk->strayed = false;
     walk->period_s = period_s;
     walk->module = id;
     walk->last_s = view.last_s;

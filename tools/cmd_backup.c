@@ -32,7 +32,7 @@ static void print(const struct tide_args *args, const struct tide_manifest *mani
 
 static int run(const struct tide_args *args)
 {
-    struct tide_verifying verifying;
+    struct tide_verifying verifying = {.found = 0};
     struct tide_copy_cfg cfg = {.rate_bytes = (uint64_t)tide_args_number(args, "rate-mib") << 20,
                                 .growth_bytes = (uint64_t)tide_args_number(args, "max-growth-mib")
                                                 << 20,

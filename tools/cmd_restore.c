@@ -84,7 +84,7 @@ static void print(const struct tide_args *args, const struct tide_manifest *mani
 
 static int run(const struct tide_args *args)
 {
-    struct tide_verifying verifying;
+    struct tide_verifying verifying = {.found = 0};
     struct tide_copy_cfg cfg = {.growth_bytes = UINT64_MAX / 2,
                                 .found = tide_verifying_found,
                                 .go_on = tide_verifying_go_on,

@@ -3,6 +3,8 @@
 
 #include "tidemark.h"
 
+#define SHOWN 10
+
 bool tide_verifying_go_on(void *verifying, uint64_t done_bytes, double share)
 {
     struct tide_verifying *self = verifying;
@@ -15,6 +17,8 @@ void tide_verifying_found(void *verifying, const struct tide_finding *finding)
 {
     struct tide_verifying *self = verifying;
 
+    if (self->found++ >= SHOWN)
+        return; /* verify tells the rest */
     tide_progress_pause(&self->progress);
     tide_say("table %s%s%s: %s", finding->table, finding->module[0] ? ", " : "", finding->module,
              finding->what);

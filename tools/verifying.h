@@ -15,13 +15,14 @@
 
 struct tide_verifying {
     struct tide_progress progress;
+    uint64_t found; /* findings */
 };
 
 /* For go_on, with a struct tide_verifying (or what begins with one) as its argument: shows the
  * progress; false after Ctrl-C. */
 bool tide_verifying_go_on(void *verifying, uint64_t done_bytes, double share);
 
-/* For found, if nobody wants to know more than the first: says it on stderr. */
+/* For found: says the first few on stderr. */
 void tide_verifying_found(void *verifying, const struct tide_finding *finding);
 
 /* Says how to name a store, when there is none where it was looked for unasked. */

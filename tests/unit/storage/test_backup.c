@@ -15,6 +15,7 @@ struct shop {
     unsigned calls, stop_at; /* 0: never */
     bool commits;
     double share;
+    uint64_t done_bytes;
     unsigned findings;
     struct tide_copy_cfg cfg;
 };
@@ -34,13 +35,21 @@ static void live_on(struct shop *shop)
     must_commit(&shop->world, shop->n++, 1);
 }
 
+/* Before each job: its progress begins at nothing. */
+static void restart(struct shop *shop)
+{
+    shop->share = 0;
+    shop->done_bytes = 0;
+}
+
 static bool go_on(void *arg, uint64_t done_bytes, double share)
 {
     struct shop *shop = arg;
 
-    (void)done_bytes;
     assert_true(share >= shop->share && share <= 1);
+    assert_true(share == 0 || done_bytes >= shop->done_bytes);
     shop->share = share;
+    shop->done_bytes = share == 0 ? 0 : done_bytes;
     if (shop->commits)
         live_on(shop);
     return ++shop->calls != shop->stop_at;
@@ -113,7 +122,7 @@ static void must_be_gone(const char *path)
 static enum tide_rc back_up(struct shop *shop, struct tide_manifest *manifest, struct tide_err *err)
 {
     shop->calls = 0;
-    shop->share = 0;
+    restart(shop);
     return tide_backup(shop->world.cfg.dir, shop->copy, &shop->cfg, manifest, err);
 }
 
@@ -138,7 +147,7 @@ static void a_copy_has_the_same_values(void **state)
     assert_int_equal(manifest.values, source.values);
     assert_int_equal(manifest.stored, source.ledger.stored);
 
-    shop.share = 0;
+    restart(&shop);
     if (tide_restore(shop.copy, &manifest, shop.other, &shop.cfg, &back, &err))
         fail_msg("%s", err.text);
     restored = verified(&shop, shop.other);
@@ -147,7 +156,7 @@ static void a_copy_has_the_same_values(void **state)
     assert_true(stat(shop.other, &info) == 0 && (info.st_mode & 0777) == 0700);
 
     world_close(&shop.world);
-    shop.share = 0;
+    restart(&shop);
     if (tide_compact(shop.world.cfg.dir, &shop.cfg, &compacted, &err))
         fail_msg("%s", err.text);
     assert_true(compacted.after_bytes < compacted.before_bytes);
@@ -222,7 +231,7 @@ static void stopped_at_any_point_it_leaves_nothing(void **state)
     rc = TIDE_STOPPED;
     for (shop.stop_at = 1; rc == TIDE_STOPPED; shop.stop_at++) {
         shop.calls = 0;
-        shop.share = 0;
+        restart(&shop);
         rc = tide_restore(shop.copy, &manifest, shop.other, &shop.cfg, &back, &err);
         if (rc == TIDE_STOPPED)
             must_be_gone(shop.other);
@@ -258,7 +267,7 @@ static void a_damaged_store_is_not_backed_up(void **state)
     assert_int_equal(shop.findings, 1);
     must_be_gone(shop.copy);
     world_close(&shop.world);
-    shop.share = 0;
+    restart(&shop);
     assert_int_equal(tide_compact(shop.world.cfg.dir, &shop.cfg, &compacted, &err), TIDE_DAMAGED);
     world_open(&shop.world);
     shop_end(&shop);
@@ -302,7 +311,7 @@ static void nothing_is_overwritten(void **state)
     assert_int_equal(tide_compact(shop.world.cfg.dir, &shop.cfg, &compacted, &err), TIDE_LOCKED);
     assert_int_equal(tide_restore(shop.copy, &manifest, shop.world.cfg.dir, &shop.cfg, &back, &err),
                      TIDE_LOCKED);
-    shop.share = 0;
+    restart(&shop);
     assert_int_equal(tide_restore(shop.copy, &manifest, shop.copy, &shop.cfg, &back, &err),
                      TIDE_DUPLICATE);
     wrong = manifest;
@@ -312,7 +321,7 @@ static void nothing_is_overwritten(void **state)
     assert_non_null(strstr(err.text, "commit_seq"));
     must_be_gone(shop.other);
     assert_int_equal(mkdir(shop.other, 0700), 0); /* empty: may be used */
-    shop.share = 0;
+    restart(&shop);
     assert_int_equal(tide_restore(shop.copy, &manifest, shop.other, &shop.cfg, &back, &err),
                      TIDE_OK);
 
