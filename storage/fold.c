@@ -527,7 +527,7 @@ static enum tide_rc refold(struct tide_store *store, int64_t now_us, struct tide
     bool due;
     enum tide_rc rc = lags(store, TABLE_CORRECTION, &due, err);
 
-    if (rc || !due)
+    if (rc || !due || store->refold_off)
         return rc;
     return store_refold(store, &store->folding->writer, now_us, err);
 }

@@ -74,6 +74,7 @@ struct tide_store {
     struct group group;
     struct fold *folding; /* the background work under way */
     unsigned fold_slice;  /* modules in one slice of it; 0: as many as are quick */
+    bool refold_off;      /* the table of corrections is damaged */
     unsigned refold_at;   /* corrections are not put off when there are so many */
     struct blob blob;
     struct tide_record scratch;

@@ -20,8 +20,10 @@ int64_t keep_rule_from_s(const struct tide_store *store, const struct fold_state
 
 size_t keep_rule(const struct tide_store *store, uint32_t module)
 {
-    return module == TIDE_FLEET ? store->cfg.retention.rules
-                                : modules_name(store->modules, module)->keep;
+    /* A damaged key may name any module; such a value is found out when it is read. */
+    if (module == TIDE_FLEET || module > modules_count(store->modules))
+        return store->cfg.retention.rules;
+    return modules_name(store->modules, module)->keep;
 }
 
 int64_t keep_from_s(const struct tide_store *store, const struct fold_state *fold, uint32_t module,

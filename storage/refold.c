@@ -17,6 +17,7 @@
 #include "key.h"
 #include "slices.h"
 #include "tidemark/counter.h"
+#include "tidemark/log.h"
 #include "tiers.h"
 #include "must.h"
 
@@ -276,18 +277,21 @@ static void apply_fleet(struct work *work)
         apply(work, TIDE_FLEET, edits);
 }
 
-/* All parts of all taken corrections. */
-static void delete_corrections(struct work *work)
+/* All parts of all taken corrections. False: one that was met on the way through the table is not
+ * found by its key, so the table's order is damaged and nothing may count as applied. */
+static bool delete_corrections(struct work *work)
 {
     MDB_cursor *cursor;
+    bool whole = true;
     int code = 0;
 
     if (work->txn->rc ||
         !txn_check(work->txn,
                    mdb_cursor_open(work->txn->mdb, work->txn->dbi[TABLE_CORRECTION], &cursor)))
-        return;
+        return true;
     for (size_t i = 0; i < work->count && !code; i++) {
         uint8_t *bytes = work->correction[i].key;
+        unsigned parts = 0;
 
         for (;;) {
             MDB_val key = {KEY_CORRECTION_SIZE, bytes}, value;
@@ -298,12 +302,15 @@ static void delete_corrections(struct work *work)
                 break;
             if ((code = mdb_cursor_del(cursor, 0)))
                 break;
+            parts++;
         }
         if (code == MDB_NOTFOUND)
             code = 0;
+        whole = whole && parts;
     }
     txn_check(work->txn, code);
     mdb_cursor_close(cursor);
+    return whole;
 }
 
 static void each_module(struct work *work,
@@ -367,7 +374,15 @@ enum tide_rc store_refold(struct tide_store *store, struct tier_writer *writer, 
     each_module(&work, apply_module);
     if (!slices.txn.rc)
         apply_fleet(&work);
-    delete_corrections(&work);
+    if (!delete_corrections(&work) && !slices.txn.rc) {
+        tide_log(TIDE_ERROR, "storage",
+                 "the table of corrections is out of order: late events stay there and are merged "
+                 "by readers; run tidemark verify");
+        store->refold_off = true;
+        txn_abort(&slices.txn);
+        work_fini(&work);
+        return TIDE_OK;
+    }
     rc = fold_finish(store, &slices, &next, err);
     if (rc == TIDE_OK) {
         tide_count(TIDE_COUNT_REFOLDED, work.count);

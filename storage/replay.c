@@ -141,14 +141,17 @@ static uint32_t last_module(struct tide_store *store, MDB_txn *txn)
 {
     MDB_cursor *cursor;
     MDB_val key, value;
+    MDB_stat stat;
     uint32_t id = 0;
 
-    if (mdb_cursor_open(txn, store->dbi[TABLE_MODULE], &cursor) != 0)
+    if (mdb_stat(txn, store->dbi[TABLE_MODULE], &stat) != 0 ||
+        mdb_cursor_open(txn, store->dbi[TABLE_MODULE], &cursor) != 0)
         return 0;
     if (mdb_cursor_get(cursor, &key, &value, MDB_LAST) == 0 && key.mv_size == KEY_MODULE_SIZE)
         id = tide_get_be32(key.mv_data);
     mdb_cursor_close(cursor);
-    return id;
+    /* Ids are dense: a larger one is itself the damage. */
+    return id <= stat.ms_entries ? id : (uint32_t)stat.ms_entries;
 }
 
 enum tide_rc replay_modules(struct tide_store *store, MDB_txn *txn, struct tide_err *err)
