@@ -17,7 +17,7 @@
 
 #define PAGE       ((size_t)4096)
 #define ROUNDS     90
-#define PATIENCE_S 20
+#define PATIENCE_S 60
 
 static uint64_t seed;
 static struct life life;
