@@ -26,15 +26,6 @@ def event(chunk=None):
     return sender.message("mod.secure", time.time(), {"event": "response", "duration_ms": 1}, chunk)
 
 
-def client_tls(trusted, certificate=None):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.load_verify_locations(trusted)
-    if certificate:
-        context.load_cert_chain(*certificate)
-    return context
-
-
 class Secure(unittest.TestCase):
     def setUp(self):
         self.scratch = Scratch()
@@ -374,7 +365,7 @@ class Secure(unittest.TestCase):
     def test_tls_carries_the_handshake_and_large_chunks(self):
         cert, key = self.scratch.certificate("server")
         self.serve({"auth.shared_key_file": self.scratch.write("key", KEY), "tls.cert_file": cert, "tls.key_file": key})
-        tls = client_tls(cert)
+        tls = sender.client_tls(cert)
         entries = [(time.time(), {"module_id": "m%d" % (i % 50), "event": "response", "duration_ms": 1, "message": "x" * 900})
                    for i in range(4000)]
         large = sender.forward("mod.large", entries, "large-chunk")
@@ -398,7 +389,7 @@ class Secure(unittest.TestCase):
                     settings.update({"tls.cert_file": cert, "tls.key_file": key})
                 with self.subTest(tls=tls, bound=bound):
                     self.serve(settings)
-                    self.unread_acks(client_tls(cert) if tls else None, bound)
+                    self.unread_acks(sender.client_tls(cert) if tls else None, bound)
                     self.daemon.stop()
                     self.daemon.close()
 
@@ -420,7 +411,7 @@ class Secure(unittest.TestCase):
         cert, key = self.scratch.certificate("server")
         self.serve({"tls.cert_file": cert, "tls.key_file": key})
         rng = random.Random(seed())
-        with self.connect(tls=client_tls(cert)) as peer:
+        with self.connect(tls=sender.client_tls(cert)) as peer:
             chunks, stream = [], b""
             for number in range(300):
                 chunks.append("chunk-%05d" % number)
@@ -442,7 +433,7 @@ class Secure(unittest.TestCase):
         self.serve({"tls.cert_file": cert, "tls.key_file": key})
         large = sender.packed("mod.large", sender.entry(time.time(), {"event": "debug", "message": "x" * 300000}), "large")
         small = sender.forward("mod.small", [(time.time(), {"event": "debug", "message": "x" * 6000})], "small-chunk")
-        with self.connect(tls=client_tls(cert)) as peer:
+        with self.connect(tls=sender.client_tls(cert)) as peer:
             for piece in (large[:80000], large[80000:-5000]):
                 peer.send(piece)
                 wait_for(lambda: sender.unread_bytes(self.daemon.forward) == 0, patience(10), "the piece to be read")
@@ -454,11 +445,11 @@ class Secure(unittest.TestCase):
         friend = self.scratch.certificate("friend")
         stranger = self.scratch.certificate("stranger")
         self.serve({"tls.cert_file": cert, "tls.key_file": key, "tls.client_ca_file": friend[0]})
-        with self.connect(tls=client_tls(cert, friend)) as peer:
+        with self.connect(tls=sender.client_tls(cert, friend)) as peer:
             self.exchange(peer, "friends-chunk")
         for certificate in (None, stranger):
             with self.assertRaises((ssl.SSLError, OSError)):
-                with self.connect(tls=client_tls(cert, certificate)) as peer:
+                with self.connect(tls=sender.client_tls(cert, certificate)) as peer:
                     self.exchange(peer, "strangers-chunk")
         self.counted("handshakes_refused_tls_total", 2)
         host, port = self.daemon.forward
@@ -490,13 +481,13 @@ class Secure(unittest.TestCase):
             self.daemon.settings.pop(name)
         self.daemon.start()
         with self.assertRaises((ssl.SSLError, OSError)):
-            self.connect(tls=client_tls(cert))
+            self.connect(tls=sender.client_tls(cert))
         wait_for(lambda: "TLS client on the plain Forward port" in self.daemon.log(), patience(10), "a line")
 
     def test_a_new_certificate_is_shown_to_new_connections_while_the_old_ones_go_on(self):
         cert, key = self.scratch.certificate("server")
         self.serve({"tls.cert_file": cert, "tls.key_file": key})
-        trusted = client_tls(cert)
+        trusted = sender.client_tls(cert)
         stop, sent, failed = threading.Event(), [0], []
 
         def traffic():
@@ -518,7 +509,7 @@ class Secure(unittest.TestCase):
                 self.reload()
             with self.assertRaises(ssl.SSLError):
                 self.connect(tls=trusted)
-            with self.connect(tls=client_tls(cert)) as peer:
+            with self.connect(tls=sender.client_tls(cert)) as peer:
                 self.exchange(peer, "new-certificate")
             self.scratch.write("server.key", b"nonsense")
             self.reload("reload changed nothing: tls: key")

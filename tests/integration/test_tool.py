@@ -156,30 +156,24 @@ class Tool(Served):
         self.assertEqual(os.listdir(self.home), [], "its own daemon's store is removed")
 
 
-class Secured(unittest.TestCase):
+class Secured(Served):
     """The same commands where the daemon asks who they are."""
     KEY, PASSWORD = "s3cr3t", "p:w"
 
     @classmethod
     def setUpClass(cls):
         cls.files = Scratch("tidemark-secured-")
+        cls.addClassCleanup(cls.files.close)
         cls.server, cls.friend = cls.files.certificate("server"), cls.files.certificate("friend")
-        cls.daemon = Daemon({"auth.shared_key_file": cls.files.write("key", b"s3cr3t\n"),
-                             "auth.users_file": cls.files.write("users", b"alice:p:w\n"), "tls.cert_file": cls.server[0],
-                             "tls.key_file": cls.server[1], "tls.client_ca_file": cls.friend[0]})
+        cls.settings = {"auth.shared_key_file": cls.files.write("key", b"s3cr3t\n"),
+                        "auth.users_file": cls.files.write("users", b"alice:p:w\n"), "tls.cert_file": cls.server[0],
+                        "tls.key_file": cls.server[1], "tls.client_ca_file": cls.friend[0]}
+        super().setUpClass()
         cls.files.write("password", b"p:w\n")
         cls.files.write("wrong", b"s3cr3T\n")
         cls.to = ["--forward", "%s:%d" % cls.daemon.forward]
         cls.tls = ["--ca-file", cls.server[0], "--cert-file", cls.friend[0], "--key-file", cls.friend[1]]
         cls.known = ["--shared-key-file", "key", "--user", "alice", "--password-file", "password"] + cls.tls
-
-    @classmethod
-    def tearDownClass(cls):
-        try:
-            cls.daemon.stop()
-        finally:
-            cls.daemon.close()
-            cls.files.close()
 
     def tool(self, *words, status=0, env=None):
         done = subprocess.run([tidemark()] + list(words), input=Tool.lines("secured", 100), capture_output=True, text=True,
