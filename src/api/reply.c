@@ -235,6 +235,8 @@ int tide_reply_send(struct tide_reply *reply, struct evhttp_request *request, si
             evhttp_add_header(out, "X-Next-Cursor", reply->next_cursor);
         if (status == 405)
             evhttp_add_header(out, "Allow", "GET, HEAD");
+        if (status == 503)
+            evhttp_add_header(out, "Retry-After", "1");
         if (reply->body.len > GZIP_MIN &&
             tide_accept_gzip(evhttp_find_header(in, "Accept-Encoding")) &&
             compress_body(&reply->body))
