@@ -426,6 +426,8 @@ static void on_answered(struct evhttp_request *request, void *arg)
     gate->refused = false;
     wait_s(gate, IDLE_S);
     look(gate);
+    if (gate->state == PASSED) /* an end of input that was seen already is for later */
+        bufferevent_disable(gate->bev, EV_READ);
 }
 
 /* bytes of an answer are on their way. When that makes too many in all, those who have kept theirs
