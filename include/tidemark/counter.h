@@ -57,6 +57,8 @@
     X(COMMITS, "tidemark_commits_total", "counter", "Group commits on disk")                       \
     X(COMMIT_FAILURES, "tidemark_commit_failures_total", "counter",                                \
       "Group commits that failed and were retried")                                                \
+    X(EVENTS_DROPPED, "tidemark_events_dropped_total", "counter",                                  \
+      "Events that were read and dropped unacked because the store failed or the daemon stopped")  \
     X(SEALS, "tidemark_seals_total", "counter", "Intervals sealed to rows")                        \
     X(FOLDED_HOURS, "tidemark_folds_total", "counter",                                             \
       "Hours of finished intervals that moved from rows into chunks")                              \

@@ -35,6 +35,7 @@ static struct tide_store_cfg store_cfg(const struct tide_config *config)
     cfg.lateness_s = config->lateness_s;
     cfg.fold_after_s = config->fold_after_s;
     cfg.max_bytes = (uint64_t)config->max_bytes;
+    cfg.retry_s = (uint32_t)config->retry_s;
     cfg.retention = config->retention;
     cfg.max_modules = (uint32_t)config->max_modules;
     cfg.dedup_window_s = config->dedup_window_s;
