@@ -45,6 +45,11 @@ void tide_frame_reset(struct tide_frame_scan *scan);
 enum tide_rc tide_frame_next(struct tide_frame_scan *scan, const uint8_t *buf, size_t len,
                              size_t max_bytes, size_t *ret_size);
 
+/* The same with a depth of at most max_depth, 1..TIDE_FRAME_DEPTH_MAX, the same for the whole
+ * value. */
+enum tide_rc tide_frame_next_within(struct tide_frame_scan *scan, const uint8_t *buf, size_t len,
+                                    size_t max_bytes, uint32_t max_depth, size_t *ret_size);
+
 /* ---- what the first byte of a connection says ---- */
 enum tide_speech {
     TIDE_SPEECH_MSGPACK, /* array, map or nil */
@@ -106,13 +111,20 @@ struct tide_fold_context {
     int64_t arrival_us;
     const char *peer; /* text, for the ring of rejected entries */
     size_t max_unpacked_bytes;
+    uint32_t max_unpacked_ratio; /* likewise, in multiples of the packed size; 0: none */
+    uint64_t max_entries;        /* of one request; 0: none */
 };
+
+/* What unpacks to no more than this is not measured against the ratio: a few equal events pack
+ * well. */
+#define TIDE_UNPACKED_FREE_BYTES (1u << 20)
 
 /* Decodes every entry of the request and folds it into `into`: good ones are kept, bad ones counted
  * by reason in the parcel's books and noted in tide_reject. Content never fails: an undecodable
- * chunk is booked as rejected chunk. A gzip payload (declared, or seen by its magic) is first
- * unpacked to at most max_unpacked_bytes, which are freed before the return. Counts BAD_FIELDS and
- * UNKNOWN_EVENTS. Aborts when memory is out. */
+ * chunk is booked as rejected chunk, and so is one with too many entries, of which nothing stays. A
+ * gzip payload (declared, or seen by its magic) is first unpacked to at most max_unpacked_bytes,
+ * which are freed before the return. Counts BAD_FIELDS and UNKNOWN_EVENTS. Aborts when memory is
+ * out. */
 void tide_request_fold(const struct tide_request *request, const struct tide_fold_context *context,
                        struct tide_parcel *into);
 

@@ -71,6 +71,10 @@ static struct tide_ingest_cfg ingest_cfg(const struct tide_config *config,
         .max_names = 2 * (uint32_t)config->max_modules + 1024, /* junk beside them */
         .max_frame_bytes = (size_t)config->max_frame_bytes,
         .max_unpacked_bytes = (size_t)config->max_unpacked_bytes,
+        .max_unpacked_ratio = (uint32_t)config->max_unpacked_ratio,
+        .max_entries = (uint64_t)config->max_entries,
+        .max_depth = (uint32_t)config->max_depth,
+        .max_input_bytes = (size_t)config->max_input_bytes,
         .rules =
             {
                 .interval_s = (uint32_t)config->interval_s,
