@@ -48,6 +48,8 @@
       "Events with an unknown event type, counted as debug")                                       \
     X(BAD_FIELDS, "tidemark_bad_fields_total", "counter",                                          \
       "Optional fields left out because their value was unusable")                                 \
+    X(AMBIGUOUS_DURATIONS, "tidemark_ambiguous_durations_total", "counter",                        \
+      "Events whose only duration had no unit (duration, latency): left out")                      \
     X(RECEIVED_BYTES, "tidemark_received_bytes_total", "counter", "Bytes read from Forward peers") \
     X(ACKS, "tidemark_acks_total", "counter", "Acks written to Forward peers")                     \
     X(ACKS_DROPPED, "tidemark_acks_dropped_total", "counter",                                      \
