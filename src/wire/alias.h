@@ -3,8 +3,8 @@
  *
  * The name a field has with us wins, wherever it stands in the record; after it the order of the
  * table. So a value that came under another name waits until the record is read, and is used when
- * its field is still absent. A dotted name may be one key or a path of nested maps; of the same
- * name the one key wins.
+ * its field is still absent; of a name given twice it is the last value. A dotted name may be one
+ * key or a path of nested maps; of the same name the one key wins.
  *
  * Most keys are neither ours nor in the table. They are recognised by a hash of their middle and
  * their last four bytes, one multiplication and one load.
