@@ -8,6 +8,7 @@
 #include "tidemark/wire.h"
 
 #include <assert.h>
+#include "tidemark/bytes.h"
 #include "tidemark/counter.h"
 #include "alias.h"
 #include "draft.h"
@@ -239,22 +240,14 @@ static inline bool read_pair_fast(struct tide_cursor *cursor, struct tide_event 
  * of one pair need not wait for those of the pair before (measured: half the cycles of decoding).
  * A field that is absent costs one comparison. */
 
-static inline uint64_t load8(const void *from)
-{
-    uint64_t word;
-
-    memcpy(&word, from, sizeof(word));
-    return word;
-}
-
 /* at[0, size) is the key with its header; both have room for a word. Two words, which may overlap,
  * are one comparison; what lies behind a shorter key is masked. */
 static inline bool same_key(const uint8_t *at, const void *key, size_t size)
 {
     if (size < 8)
-        return (load8(at) ^ load8(key)) << (64 - 8 * size) == 0;
-    return ((load8(at) ^ load8(key)) |
-            (load8(at + size - 8) ^ load8((const uint8_t *)key + size - 8))) == 0;
+        return (tide_load8(at) ^ tide_load8(key)) << (64 - 8 * size) == 0;
+    return ((tide_load8(at) ^ tide_load8(key)) |
+            (tide_load8(at + size - 8) ^ tide_load8((const uint8_t *)key + size - 8))) == 0;
 }
 
 /* Reads the pairs from the cursor on that come in the usual order, at most `left`; returns how many
