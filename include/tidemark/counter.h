@@ -55,6 +55,8 @@
     X(INPUT_BYTES, "tidemark_input_bytes", "gauge", "Memory that unfinished requests take now")    \
     X(INPUT_WAITS, "tidemark_input_waits_total", "counter",                                        \
       "Times that a large request had to wait for memory to be received into")                     \
+    X(AMBIGUOUS_DURATIONS, "tidemark_ambiguous_durations_total", "counter",                        \
+      "Events whose only duration had no unit (duration, latency): left out")                      \
     X(RECEIVED_BYTES, "tidemark_received_bytes_total", "counter", "Bytes read from Forward peers") \
     X(ACKS, "tidemark_acks_total", "counter", "Acks written to Forward peers")                     \
     X(ACKS_DROPPED, "tidemark_acks_dropped_total", "counter",                                      \

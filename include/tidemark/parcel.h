@@ -83,6 +83,7 @@ struct tide_parcel {
     enum tide_fate fate;
     struct tide_mailbox *home; /* where commit sends it */
     uint64_t owner;            /* the shard's word for the connection; 0: nobody waits */
+    bool json;                 /* its ack is JSON */
     uint16_t chunk_len;        /* 0: no ack wanted */
     uint8_t
         chunk[TIDE_PARCEL_CHUNK_MAX]; /* the chunk value as msgpack, to be echoed byte for byte */

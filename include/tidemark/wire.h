@@ -29,7 +29,9 @@ struct tide_frame_scan {
     size_t at;   /* bytes of the value already walked; may lie beyond what has arrived */
     size_t need; /* at least this many bytes are needed before another look is worth it */
     uint32_t depth;
-    uint64_t left[TIDE_FRAME_DEPTH_MAX]; /* values still to come, per open container */
+    uint64_t left[TIDE_FRAME_DEPTH_MAX]; /* values still to come, per open container; JSON: its
+                                            bracket */
+    bool in_text, escaped;               /* JSON only */
 };
 
 void tide_frame_reset(struct tide_frame_scan *scan);
@@ -49,6 +51,26 @@ enum tide_rc tide_frame_next(struct tide_frame_scan *scan, const uint8_t *buf, s
  * value. */
 enum tide_rc tide_frame_next_within(struct tide_frame_scan *scan, const uint8_t *buf, size_t len,
                                     size_t max_bytes, uint32_t max_depth, size_t *ret_size);
+
+/* ---- JSON ---- */
+
+/* As tide_frame_next_within, for a value that begins with '[' or '{' and is JSON text. The end is
+ * where its brackets are balanced; whether it is JSON in between is tide_json_pack's question.
+ * TIDE_MALFORMED here is depth, or a bracket that closes another kind. */
+enum tide_rc tide_json_next(struct tide_frame_scan *scan, const uint8_t *buf, size_t len,
+                            size_t max_bytes, uint32_t max_depth, size_t *ret_size);
+
+/* What may stand between two JSON values. */
+static inline bool tide_json_is_blank(uint8_t byte)
+{
+    return byte == ' ' || byte == '\n' || byte == '\r' || byte == '\t';
+}
+
+/* Writes the JSON value in text[0, len) (as tide_json_next found it) as one msgpack value.
+ *
+ * Returns  TIDE_OK, or TIDE_MALFORMED: no JSON, and *ret_len says at which byte. Aborts when memory
+ * is out. Owns  *ret is the caller's, to be freed; at most three times len. */
+enum tide_rc tide_json_pack(const uint8_t *text, size_t len, uint8_t **ret, size_t *ret_len);
 
 /* ---- what the first byte of a connection says ---- */
 enum tide_speech {
@@ -147,6 +169,11 @@ enum tide_rc tide_entry_decode(const uint8_t *map, size_t len, const struct tide
 
 /* {"ack": chunk} into out (at least TIDE_ACK_OVERHEAD + chunk_len bytes); returns its length. */
 size_t tide_reply_ack(uint8_t *out, const uint8_t *chunk, size_t chunk_len);
+
+/* The same as JSON, for a request that came as JSON, into out (at least TIDE_ACK_JSON_SIZE of
+ * chunk_len); chunk is msgpack all the same. */
+#define TIDE_ACK_JSON_SIZE(chunk_len) (24 + 6 * (size_t)(chunk_len))
+size_t tide_reply_ack_json(uint8_t *out, const uint8_t *chunk, size_t chunk_len);
 
 /* ---- the handshake: HELO, PING, PONG ---- */
 #define TIDE_NONCE_SIZE      16

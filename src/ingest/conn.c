@@ -202,7 +202,7 @@ static void refuse_speech(struct tide_conn *conn, enum tide_speech speech)
 {
     static struct tide_log_gate gate;
     static const char *const said[] = {
-        [TIDE_SPEECH_JSON] = "JSON on the Forward port is not supported; send msgpack",
+        [TIDE_SPEECH_JSON] = "JSON before the handshake, which is msgpack",
         [TIDE_SPEECH_TLS] = "TLS client on the plain Forward port; switch TLS off in the client",
         [TIDE_SPEECH_HTTP] =
             "HTTP on the Forward port; REST answers on the address given by --http",
@@ -292,6 +292,7 @@ static void take_chunk(struct tide_conn *conn, const struct tide_request *reques
     memcpy(parcel->chunk, request->chunk, request->chunk_len);
     parcel->chunk_len = (uint16_t)request->chunk_len;
     parcel->owner = conn->owner;
+    parcel->json = conn->json;
     conn->outstanding++;
     if (request->chunk_payload_len < TIDE_CHUNK_ID_MIN)
         return;
@@ -353,7 +354,24 @@ static void take_value(struct tide_conn *conn, const uint8_t *frame, size_t size
         return;
     }
     conn->greeted = true;
+    if (request.bad_option)
+        tide_count(TIDE_COUNT_BAD_OPTIONS, 1);
     take_request(conn, &request, size);
+}
+
+/* One way from here on: what came as JSON is msgpack, too, before anybody looks into it. */
+static void take_json(struct tide_conn *conn, const uint8_t *text, size_t size)
+{
+    uint8_t *value;
+    size_t len;
+
+    if (tide_json_pack(text, size, &value, &len) != TIDE_OK) {
+        conn->offset += len;
+        refuse_malformed(conn, "JSON");
+        return;
+    }
+    take_value(conn, value, len);
+    free(value);
 }
 
 static uint32_t max_depth(const struct tide_ingest_cfg *cfg)
@@ -370,32 +388,40 @@ static size_t consume(struct tide_conn *conn, const uint8_t *data, size_t len)
 
     conn->blocked = false;
     while (at < len && conn->state == TIDE_CONN_OPEN && !conn->doomed) {
-        size_t size;
+        const enum tide_speech speech = tide_speech_of(data[at]);
+        const bool json = speech == TIDE_SPEECH_JSON;
+        size_t size, max_bytes;
         enum tide_rc rc;
 
+        if (conn->json && tide_json_is_blank(data[at])) {
+            at++;
+            conn->offset++;
+            continue;
+        }
         if (!tide_shard_may_fold(shard)) {
             conn->blocked = true;
             break;
         }
-        if (!conn->greeted && tide_speech_of(data[at]) != TIDE_SPEECH_MSGPACK) {
-            refuse_speech(conn, tide_speech_of(data[at]));
+        if (!conn->greeted && speech != TIDE_SPEECH_MSGPACK && !(json && !conn->greeting)) {
+            refuse_speech(conn, speech);
             break;
         }
         if (len - at < conn->scan.need)
             break;
-        rc = tide_frame_next_within(&conn->scan, data + at, len - at,
-                                    conn->greeting ? TIDE_PING_MAX : shard->cfg->max_frame_bytes,
-                                    max_depth(shard->cfg), &size);
+        max_bytes = conn->greeting ? TIDE_PING_MAX : shard->cfg->max_frame_bytes;
+        rc = (json ? tide_json_next : tide_frame_next_within)(
+            &conn->scan, data + at, len - at, max_bytes, max_depth(shard->cfg), &size);
         if (rc == TIDE_AGAIN)
             break;
+        conn->json = json;
         if (rc && conn->greeting) {
             tide_greet_refuse_noise(conn);
         } else if (rc == TIDE_TOO_LARGE) {
             refuse_too_large(conn);
         } else if (rc) {
-            refuse_malformed(conn, "frame");
+            refuse_malformed(conn, json ? "JSON" : "frame");
         } else {
-            take_value(conn, data + at, size);
+            (json ? take_json : take_value)(conn, data + at, size);
             at += size;
             conn->offset += size;
         }

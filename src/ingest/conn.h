@@ -55,6 +55,7 @@ struct tide_conn {
     bool reading, writing; /* the watch is set */
     bool eof;              /* the peer said FIN */
     bool greeted;          /* its first value was a request */
+    bool json;             /* its last value was JSON: blanks may follow */
     bool wondered;         /* why it says nothing: told */
     bool blocked;          /* held bytes may be whole values: consume them before reading on */
     bool doomed;           /* close at once: reset, or its parcel was dropped */

@@ -103,6 +103,8 @@ void tide_frame_reset(struct tide_frame_scan *scan)
     scan->at = 0;
     scan->need = 1;
     scan->depth = 0;
+    scan->in_text = false;
+    scan->escaped = false;
 }
 
 static enum tide_rc again(struct tide_frame_scan *scan, size_t at, uint32_t depth, size_t need)

@@ -1,4 +1,4 @@
-// Sends events with Debian's golang-github-fluent-fluent-logger-golang-dev: HOST PORT MODULE COUNT ack|noack
+// Sends events with Debian's golang-github-fluent-fluent-logger-golang-dev: HOST PORT MODULE COUNT ack|noack [json]
 package main
 
 import (
@@ -14,7 +14,9 @@ func main() {
 	port, _ := strconv.Atoi(os.Args[2])
 	count, _ := strconv.Atoi(os.Args[4])
 	ack := os.Args[5] == "ack"
-	logger, err := fluent.New(fluent.Config{FluentHost: host, FluentPort: port, RequestAck: ack, SubSecondPrecision: ack})
+	json := len(os.Args) > 6
+	logger, err := fluent.New(fluent.Config{FluentHost: host, FluentPort: port, RequestAck: ack, SubSecondPrecision: ack && !json,
+		MarshalAsJSON: json})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
