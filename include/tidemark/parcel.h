@@ -173,13 +173,10 @@ static inline const uint64_t *tide_fact_text(const uint64_t *word, struct tide_t
     return word + 1 + TIDE_TEXT_WORDS(ret->len);
 }
 
-/* Reads the fact at `at`, an offset in words; returns the offset of the next one. Only the fields
- * that the fact has, and those that every event has, are set: gauge[g] of gauges in ev.gauges,
- * texts with len 0 when absent. */
-static inline uint32_t tide_fact_read(const struct tide_parcel *parcel, uint32_t at,
-                                      struct tide_fact *ret)
+/* Reads a fact. Only the fields that it has, and those that every event has, are set: gauge[g] of
+ * gauges in ev.gauges, texts with len 0 when absent. */
+static inline void tide_fact_parse(const uint64_t *word, struct tide_fact *ret)
 {
-    const uint64_t *word = parcel->word + at;
     uint32_t bits = (uint32_t)word[2];
 
     ret->subject = tide_fact_subject(word);
@@ -215,6 +212,13 @@ static inline uint32_t tide_fact_read(const struct tide_parcel *parcel, uint32_t
         word = tide_fact_text(word, &ret->ev.metric);
         ret->ev.value = (int64_t)*word;
     }
+}
+
+/* Reads the fact at `at`, an offset in words; returns the offset of the next one. */
+static inline uint32_t tide_fact_read(const struct tide_parcel *parcel, uint32_t at,
+                                      struct tide_fact *ret)
+{
+    tide_fact_parse(parcel->word + at, ret);
     return at + tide_fact_size(parcel->word + at);
 }
 

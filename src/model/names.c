@@ -134,7 +134,7 @@ static __attribute__((noinline)) struct tide_subject *find_or_add(struct tide_na
         (len != sizeof(overflow) - 1 || memcmp(name, overflow, len) != 0))
         return find_or_add(names, overflow, sizeof(overflow) - 1);
     subject = tide_must_realloc(NULL, sizeof(*subject) + len);
-    *subject = (struct tide_subject){.hash = hash, .len = len};
+    *subject = (struct tide_subject){.len = len};
     memcpy(subject->name, name, len);
     names->slot[at] = (struct slot){subject, hash};
     names->memory += sizeof(*subject) + len;
