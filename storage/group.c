@@ -20,6 +20,7 @@
 #define OVERFLOW_DELTAS 1024u /* intervals of __overflow__ that one chunk may open besides */
 #define CUSTOMS_KEPT    1024u /* sets of custom metrics whose memory outlives the group */
 #define AHEAD           8u    /* facts whose subjects are called up before they are needed */
+#define FAR_AHEAD       768u  /* bytes before those the facts themselves are */
 
 void *group_room(void *held, uint32_t *capacity, uint32_t need, size_t size)
 {
@@ -255,6 +256,8 @@ static void sort_out(struct group *group, const struct tide_parcel *parcel,
 
         if (ahead < end) {
             __builtin_prefetch(tide_fact_subject(ahead), 1);
+            __builtin_prefetch((const char *)ahead + FAR_AHEAD);
+            __builtin_prefetch((const char *)ahead + FAR_AHEAD + 64);
             ahead += tide_fact_size(ahead);
         }
         if (word[2] & TIDE_FACT_EVENT_ID) {
