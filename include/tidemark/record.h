@@ -132,6 +132,10 @@ void tide_record_regather_gauges(struct tide_record *into, const struct tide_rec
 void tide_record_remerge_gauges(struct tide_record *into, const struct tide_record *before,
                                 const struct tide_record *after);
 void tide_record_merge_instance(struct tide_record *into, const struct tide_instance *from);
+
+/* The index of the first instance whose id is not below this one; `instances`: there is none. */
+unsigned tide_record_instance_place(const struct tide_record *record, uint64_t id);
+
 void tide_record_merge_slowest(struct tide_record *into, uint64_t us, const char *id, uint32_t len);
 bool tide_record_equal(const struct tide_record *a, const struct tide_record *b);
 bool tide_record_empty(const struct tide_record *record); /* no event in it */

@@ -55,6 +55,8 @@ enum tide_option_type {
     TIDE_OPTION_KEEPS      /* retention.modules */
 };
 
+#define TIDE_PRESET_FROM_CPUS INT64_C(-1) /* preset: processors - 1, within the range */
+
 struct tide_option {
     const char *name; /* "--http" or "ingest.threads" */
     enum tide_option_type type;

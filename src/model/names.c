@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tidemark/bytes.h"
 #include "tidemark/event.h"
 #include "tidemark/hash.h"
 #include "memory.h"
@@ -99,23 +100,15 @@ static void grow(struct tide_names *names)
     names->slots = slots;
 }
 
-static inline uint64_t load8(const char *from)
-{
-    uint64_t word;
-
-    memcpy(&word, from, sizeof(word));
-    return word;
-}
-
 /* Names of services are short: a few words compared in place beat a call. */
 static inline bool same(const char *a, const char *b, uint32_t len)
 {
     if (len < 8)
         return memcmp(a, b, len) == 0;
     for (uint32_t at = 0; at + 8 < len; at += 8)
-        if (load8(a + at) != load8(b + at))
+        if (tide_load8(a + at) != tide_load8(b + at))
             return false;
-    return load8(a + len - 8) == load8(b + len - 8);
+    return tide_load8(a + len - 8) == tide_load8(b + len - 8);
 }
 
 static __attribute__((noinline)) struct tide_subject *find_or_add(struct tide_names *names,
@@ -161,7 +154,7 @@ static inline bool is_near(const struct near *near, uint64_t first, uint64_t las
 static __attribute__((noinline)) struct tide_subject *bring_near(struct tide_names *names,
                                                                  const char *name, uint32_t len)
 {
-    uint64_t first = load8(name), last = load8(name + len - 8);
+    uint64_t first = tide_load8(name), last = tide_load8(name + len - 8);
     struct tide_subject *subject = find_or_add(names, name, len);
     size_t place;
 
@@ -181,8 +174,8 @@ struct tide_subject *tide_names_get(struct tide_names *names, const char *name, 
 
     if (len < 8 || len > 16)
         return find_or_add(names, name, len);
-    first = load8(name);
-    last = load8(name + len - 8);
+    first = tide_load8(name);
+    last = tide_load8(name + len - 8);
     place = place_of(names, first, last);
     if (is_near(&names->near[place], first, last, len))
         return names->near[place].subject;

@@ -512,6 +512,26 @@ enum tide_rc tide_current_fleet(struct tide_current *current, tide_line_fn *take
     return rc;
 }
 
+enum tide_rc tide_current_fleet_lines(struct tide_query *query, uint32_t window_s,
+                                      tide_line_fn *take, struct tide_fleet_view *ret,
+                                      struct tide_err *err)
+{
+    struct tide_current current;
+    struct tide_lines lines = {0};
+    enum tide_rc rc = tide_current_open(&current, query, window_s, err);
+
+    if (rc == TIDE_OK)
+        rc = tide_current_fleet(&current, take, &lines, ret, err);
+    tide_current_close(&current);
+    if (rc) {
+        tide_lines_fini(&lines);
+        return rc;
+    }
+    ret->line = lines.line;
+    ret->lines = lines.count;
+    return TIDE_OK;
+}
+
 int tide_trouble_order(const struct tide_module_line *a, const struct tide_module_line *b)
 {
     static const int rank[TIDE_STATUS_COUNT] = {

@@ -119,6 +119,12 @@ struct tide_lines {
 enum tide_rc tide_lines_add(struct tide_lines *lines, struct tide_module_line *line);
 void tide_lines_fini(struct tide_lines *lines);
 
+/* One question from its opening to its end, for the fleet and the lines that take, whose arg is a
+ * struct tide_lines, puts into the view. */
+enum tide_rc tide_current_fleet_lines(struct tide_query *query, uint32_t window_s,
+                                      tide_line_fn *take, struct tide_fleet_view *ret,
+                                      struct tide_err *err);
+
 /* 0: same place; critical before degraded before healthy before no_data, then the lower score, then
  * the name. */
 int tide_trouble_order(const struct tide_module_line *a, const struct tide_module_line *b);

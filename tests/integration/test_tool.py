@@ -10,24 +10,18 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from case import Served
 from daemon import Daemon, environment, patience, start_process, tidemark, tidemarkd, wait_for
 
 
-class Tool(unittest.TestCase):
+class Tool(Served):
     @classmethod
     def setUpClass(cls):
-        cls.daemon = Daemon()
+        super().setUpClass()
         cls.to = ["--forward", "%s:%d" % cls.daemon.forward]
         cls.url = ["--url", cls.daemon.rest.url]
         cls.home = tempfile.mkdtemp(prefix="tidemark-tool-")
-
-    @classmethod
-    def tearDownClass(cls):
-        try:
-            cls.daemon.stop()
-        finally:
-            cls.daemon.close()
-            shutil.rmtree(cls.home, ignore_errors=True)
+        cls.addClassCleanup(shutil.rmtree, cls.home, ignore_errors=True)
 
     def tool(self, *words, stdin="", status=0):
         done = subprocess.run([tidemark()] + list(words), input=stdin, capture_output=True, text=True, timeout=patience(60),
