@@ -35,6 +35,9 @@ void tide_names_free(struct tide_names *names); /* NULL is fine */
 /* The subject of a name of 1..TIDE_MODULE_NAME_MAX bytes. Aborts when memory is out. */
 struct tide_subject *tide_names_get(struct tide_names *names, const char *name, uint32_t len);
 
+/* The name is looked for soon: a hint that makes that cheaper. */
+void tide_names_call_up(const struct tide_names *names, const char *name, uint32_t len);
+
 size_t tide_names_memory(const struct tide_names *names);
 
 #endif

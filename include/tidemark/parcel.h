@@ -107,6 +107,9 @@ bool tide_parcel_empty(const struct tide_parcel *parcel);
 void tide_parcel_fold(struct tide_parcel *parcel, const struct tide_fold_rules *rules,
                       const struct tide_event *ev, int64_t arrival_us);
 
+/* An event of this module is folded soon: a hint that makes it cheaper. */
+void tide_parcel_call_up(const struct tide_parcel *parcel, const struct tide_text *module);
+
 /* Books one rejected entry. */
 void tide_parcel_reject(struct tide_parcel *parcel, enum tide_entry_reason reason);
 
