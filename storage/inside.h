@@ -169,6 +169,13 @@ void head_take_delta(struct tide_store *store, uint32_t module, int64_t start_s,
                      const struct row_view *view, const char *error, uint32_t error_len,
                      int64_t error_us);
 
+/* Many deltas reach nodes in no order, each a dozen cache lines that are far away: asks for those
+ * of one that is to come, so that they have come when it is its turn. In steps, each some deltas
+ * after the one before, since it reads what that has asked for. */
+enum head_call { HEAD_CALL_PLACE, HEAD_CALL_NODE, HEAD_CALL_PARTS };
+void head_call_up(const struct tide_store *store, enum head_call call, uint32_t module,
+                  int64_t start_s, const struct hist_run *run, uint32_t runs);
+
 /* forget.c: chunks, event ids and producers that are out of their window or over their count; a few
  * pages at a time. TIDE_AGAIN: there is more to do. */
 enum tide_rc store_forget(struct tide_store *store, int64_t now_us, struct tide_err *err);
