@@ -124,7 +124,7 @@ static struct group_delta *add_delta(struct group *group, uint32_t module, int64
         group_room(group->upto, &group->upto_capacity, group->deltas + 1, sizeof(*group->upto));
     delta = &group->delta[group->deltas];
     group->upto[group->deltas++] = 0;
-    group->slot[slot] = (struct group_slot){tag_of(module, start_s), group->deltas};
+    group->slot[slot] = (struct group_slot){tag_of(group, module, start_s), group->deltas};
     delta->module = module;
     delta->start_s = start_s;
     delta->late = start_s < rules->sealed_upto_s;

@@ -214,6 +214,37 @@ size_t tide_pong_welcome(uint8_t *out, const struct tide_ping *ping, const uint8
                          const struct tide_text *server, const struct tide_text *key);
 size_t tide_pong_refuse(uint8_t *out, const char *reason);
 
+/* ---- the client's side of the handshake (tools and tests) ---- */
+#define TIDE_LOGIN_NAME_MAX 255 /* bytes of each text of a login but the key and the password */
+
+/* What the server said; points into its frame. auth "": no user is asked for. */
+struct tide_helo {
+    struct tide_text nonce, auth;
+};
+
+/* Who we say we are, and what proves it. */
+struct tide_login {
+    struct tide_text hostname, salt, key;
+    struct tide_text user, password; /* said only when the server asks for a user */
+};
+
+/* ["PONG", welcome, reason, server, digest]; points into its frame. */
+struct tide_pong {
+    bool welcome;
+    struct tide_text reason, server, digest;
+};
+
+/* Both split one whole value. TIDE_MALFORMED: it is something else. */
+enum tide_rc tide_helo_parse(const uint8_t *frame, size_t len, struct tide_helo *ret);
+enum tide_rc tide_pong_parse(const uint8_t *frame, size_t len, struct tide_pong *ret);
+
+/* The PING that answers this HELO, into out (TIDE_PING_MAX); returns its length. */
+size_t tide_ping_write(uint8_t *out, const struct tide_helo *helo, const struct tide_login *login);
+
+/* The server that answers so has the key, too. */
+bool tide_pong_knows_key(const struct tide_pong *pong, const struct tide_helo *helo,
+                         const struct tide_login *login);
+
 /* ---- writing (tools and tests; msgpack-c underneath) ---- */
 struct tide_forward_writer; /* collects entries of one chunk; see src/wire/writer.c */
 

@@ -32,7 +32,7 @@ FOREIGN = [
     (r"(event2/.*|evhttp\.h|event\.h)", {"ingest", "api", "tools"}),
     (r"jansson\.h", {"api", "daemon", "tools", "wire"}),
     (r"zlib\.h", {"wire", "api"}),
-    (r"openssl/.*", {"base", "wire", "ingest", "api"}),
+    (r"openssl/.*", {"base", "wire", "ingest", "api", "tools"}),
     (r"xxhash\.h", {"base"}),
 ]
 
