@@ -91,6 +91,22 @@ static enum tide_rc write_group(struct tide_store *store, const struct group *gr
     return txn_end(&txn, err);
 }
 
+/* What is ahead of a delta that is merged now: the parts of the third one after it, and so on. */
+#define CALL_STRIDE 3
+
+static void call_up_after(const struct tide_store *store, const struct group *group, uint32_t at)
+{
+    static const enum head_call calls[] = {HEAD_CALL_PARTS, HEAD_CALL_NODE, HEAD_CALL_PLACE};
+
+    for (uint32_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        uint32_t next = at + (i + 1) * CALL_STRIDE;
+
+        if (next < group->deltas)
+            head_call_up(store, calls[i], group->delta[next].module, group->delta[next].start_s,
+                         group->run + group->delta[next].run_at, group->delta[next].runs);
+    }
+}
+
 static void merge_into_head(struct tide_store *store, const struct group *group,
                             const struct store_state *state)
 {
@@ -105,6 +121,7 @@ static void merge_into_head(struct tide_store *store, const struct group *group,
         const struct group_delta *delta = &group->delta[i];
         struct row_view view = group_view(group, delta);
 
+        call_up_after(store, group, i);
         head_take_delta(store, delta->module, delta->start_s, &view, delta->error, delta->error_len,
                         delta->error_us);
     }

@@ -162,9 +162,9 @@ void row_encode_view(struct blob *blob, const struct row_view *view, int64_t bas
     assert(blob->len <= blob->capacity);
 }
 
-void row_encode(struct blob *blob, const struct tide_record *record, int64_t base_us)
+struct row_view row_view_of(const struct tide_record *record,
+                            struct hist_run run[TIDE_HIST_BUCKETS])
 {
-    struct hist_run run[TIDE_HIST_BUCKETS];
     struct row_view view = {.tally = &record->tally,
                             .run = run,
                             .instance = record->instance,
@@ -178,6 +178,14 @@ void row_encode(struct blob *blob, const struct tide_record *record, int64_t bas
     for (unsigned i = 0; i < record->hist.len; i++)
         if (record->hist.count[i])
             run[view.runs++] = (struct hist_run){record->hist.first + i, record->hist.count[i]};
+    return view;
+}
+
+void row_encode(struct blob *blob, const struct tide_record *record, int64_t base_us)
+{
+    struct hist_run run[TIDE_HIST_BUCKETS];
+    struct row_view view = row_view_of(record, run);
+
     row_encode_view(blob, &view, base_us);
 }
 

@@ -1,10 +1,28 @@
-/* Fixed-endian loads and stores, and LEB128 varints. Inline: they sit on every hot path. */
+/* Loads and stores, LEB128 varints, hexadecimal digits, sums that saturate. Inline: they sit on
+ * every hot path. */
 #ifndef TIDEMARK_BYTES_H
 #define TIDEMARK_BYTES_H
 
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+/* Eight bytes as they lie: to compare, not to count with. */
+static inline uint64_t tide_load8(const void *from)
+{
+    uint64_t word;
+    memcpy(&word, from, sizeof(word));
+    return word;
+}
+
+/* The value of a hexadecimal digit of either case; -1: it is none. */
+static inline int tide_hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
 
 static inline uint16_t tide_get_be16(const void *from)
 {

@@ -14,7 +14,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +28,7 @@
 #include "request.h"
 #include "tidemark/census.h"
 #include "tidemark/log.h"
+#include "tidemark/thread.h"
 
 #define BACKLOG      512
 #define BREATH_MS    100 /* until we accept again after the system had no more descriptors */
@@ -244,25 +244,9 @@ static void *loop_run(void *arg)
     struct loop *loop = arg;
 
     running = loop;
-    pthread_setname_np(pthread_self(), "tide-http");
     if (event_base_dispatch(loop->base) < 0)
         tide_log(TIDE_ERROR, "http", "event loop ended: %s", strerror(errno));
     return NULL;
-}
-
-/* Signals are main's: a loop never takes one, and a write to a closed connection is an error, no
- * SIGPIPE. */
-static int loop_start(struct loop *loop)
-{
-    sigset_t all, held;
-    int failed;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &held);
-    failed = pthread_create(&loop->thread, NULL, loop_run, loop);
-    pthread_sigmask(SIG_SETMASK, &held, NULL);
-    loop->running = failed == 0;
-    return failed;
 }
 
 /* What the loops share. */
@@ -322,12 +306,8 @@ enum tide_rc tide_api_start(const struct tide_api_cfg *cfg, struct tide_query *q
         }
     }
     for (unsigned i = 0; rc == TIDE_OK && i < api->loops; i++) {
-        int failed = loop_start(&api->loop[i]);
-
-        if (failed) {
-            tide_err_set(err, "http: start thread: %s", strerror(failed));
-            rc = TIDE_IO;
-        }
+        rc = tide_thread_start(&api->loop[i].thread, "tide-http", loop_run, &api->loop[i], err);
+        api->loop[i].running = rc == TIDE_OK;
     }
     if (rc) {
         tide_api_stop(api);

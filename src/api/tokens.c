@@ -11,6 +11,8 @@
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 
+#include "tidemark/bytes.h"
+
 #define LINE_SIZE 512
 
 struct token {
@@ -29,20 +31,12 @@ struct tide_tokens {
     char *file;
 };
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool parse_hash(const char *text, unsigned char hash[SHA256_DIGEST_LENGTH])
 {
     if (strlen(text) != 2 * SHA256_DIGEST_LENGTH)
         return false;
     for (size_t i = 0; i < SHA256_DIGEST_LENGTH; i++) {
-        int high = hex_value(text[2 * i]), low = hex_value(text[2 * i + 1]);
+        int high = tide_hex_digit(text[2 * i]), low = tide_hex_digit(text[2 * i + 1]);
 
         if (high < 0 || low < 0)
             return false;

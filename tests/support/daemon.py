@@ -107,7 +107,8 @@ def _die_with_parent():
 
 def start_process(command, **keywords):
     """A child that cannot outlive the test."""
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent, **keywords)
+    keywords.setdefault("stdin", subprocess.DEVNULL)
+    return subprocess.Popen(command, preexec_fn=_die_with_parent, **keywords)
 
 
 def environment(more=None):

@@ -7,6 +7,8 @@ import os
 import re
 import warnings
 
+import msgpack
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import jsonschema  # Debian package python3-jsonschema
@@ -105,6 +107,8 @@ class Spec:
         text = answer.plain()
         if "json" in answer.header("Content-Type"):
             self.check_schema(content["schema"], shortened(json.loads(text)), what)
+        elif "msgpack" in answer.header("Content-Type"):
+            self.check_schema(content["schema"], shortened(msgpack.unpackb(text)), what)
         else:
             self.check_schema(content["schema"], text[:1000].decode("utf-8", "replace"), what)
 
