@@ -392,7 +392,8 @@ static inline void begin_event(struct tide_event *ev)
  * not asked again and again. */
 static inline bool usual_begins(const struct tide_cursor *cursor)
 {
-    return tide_cursor_left(cursor) >= PAIR_ROOM && load8(cursor->at) == load8("\xa9module_");
+    return tide_cursor_left(cursor) >= PAIR_ROOM &&
+           tide_load8(cursor->at) == tide_load8("\xa9module_");
 }
 
 /* The pairs from the first on that is not in the usual order: any order, any field, any encoding.
