@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "tidemark/bytes.h"
+#include "tidemark/hash.h"
 #include "tidemark/tier.h"
 
 #define BUCKET_BITS     11
@@ -43,6 +44,8 @@ static void *room(void *held, uint32_t *capacity, uint32_t need, size_t size)
 void group_init(struct group *group)
 {
     memset(group, 0, sizeof(*group));
+    tide_random(&group->seed, sizeof(group->seed));
+    group->seed |= 1; /* odd: no two keys become one */
     tide_record_init(&group->scratch);
 }
 
@@ -65,10 +68,13 @@ void group_fini(struct group *group)
 
 /* ---- finding a delta ---- */
 
-static uint32_t slot_hash(uint32_t module, int64_t start_s)
+/* Senders choose the names and, by their events' times, the intervals: without the seed they could
+ * choose those that share a slot. */
+static uint32_t slot_hash(const struct group *group, uint32_t module, int64_t start_s)
 {
-    uint64_t mixed = ((uint64_t)module << 40 ^ (uint64_t)start_s) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t mixed = ((uint64_t)module << 40 ^ (uint64_t)start_s) * group->seed;
 
+    mixed = (mixed ^ mixed >> 32) * UINT64_C(0x9e3779b97f4a7c15);
     return (uint32_t)(mixed >> 32);
 }
 
@@ -77,7 +83,7 @@ static void place_all(struct group *group)
     memset(group->slot, 0, group->slots * sizeof(*group->slot));
     for (uint32_t i = 0; i < group->deltas; i++) {
         uint32_t at =
-            slot_hash(group->delta[i].module, group->delta[i].start_s) & (group->slots - 1);
+            slot_hash(group, group->delta[i].module, group->delta[i].start_s) & (group->slots - 1);
 
         while (group->slot[at])
             at = (at + 1) & (group->slots - 1);
@@ -96,7 +102,7 @@ static struct group_delta *find_delta(struct group *group, uint32_t module, int6
                            sizeof(*group->slot));
         place_all(group);
     }
-    for (at = slot_hash(module, start_s) & (group->slots - 1); group->slot[at];
+    for (at = slot_hash(group, module, start_s) & (group->slots - 1); group->slot[at];
          at = (at + 1) & (group->slots - 1)) {
         struct group_delta *delta = &group->delta[group->slot[at] - 1];
 

@@ -42,6 +42,7 @@ struct group {
     struct group_delta *delta;
     uint32_t deltas, delta_capacity;
     uint32_t overflow; /* the newest delta of __overflow__ */
+    uint64_t seed;     /* of: */
     uint32_t *slot;    /* (module, interval) -> 1 + index */
     uint32_t slots;
     uint64_t *sample, *sorting; /* delta << 11 | bucket in the high half, count in the low */

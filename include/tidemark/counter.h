@@ -17,6 +17,8 @@
       "Connections to the Forward port that spoke something else (TLS, HTTP, noise)")              \
     X(CLOSED_TOO_LARGE, "tidemark_connections_closed_too_large_total", "counter",                  \
       "Forward connections closed because a frame was over ingest.max_frame_bytes")                \
+    X(CLOSED_MEMORY, "tidemark_connections_closed_memory_total", "counter",                        \
+      "Forward connections closed because unfinished requests took all of ingest.max_input_bytes") \
     X(CLOSED_STALLED, "tidemark_connections_closed_stalled_total", "counter",                      \
       "Forward connections closed because they stopped within a frame")                            \
     X(CLOSED_IDLE, "tidemark_connections_closed_idle_total", "counter",                            \
@@ -42,6 +44,8 @@
     X(HEARTBEATS, "tidemark_heartbeats_total", "counter", "nil heartbeats received")               \
     X(STRAY_VALUES, "tidemark_stray_values_total", "counter",                                      \
       "msgpack values on a Forward connection that are no request")                                \
+    X(BAD_TAGS, "tidemark_bad_tags_total", "counter",                                              \
+      "Forward requests whose tag was no text or over 256 bytes, and was left out")                \
     X(BAD_OPTIONS, "tidemark_bad_options_total", "counter",                                        \
       "Forward requests whose option was neither a map nor nil")                                   \
     X(UNKNOWN_EVENTS, "tidemark_unknown_event_types_total", "counter",                             \
@@ -50,6 +54,9 @@
       "Optional fields left out because their value was unusable")                                 \
     X(AMBIGUOUS_DURATIONS, "tidemark_ambiguous_durations_total", "counter",                        \
       "Events whose only duration had no unit (duration, latency): left out")                      \
+    X(INPUT_BYTES, "tidemark_input_bytes", "gauge", "Memory that unfinished requests take now")    \
+    X(INPUT_WAITS, "tidemark_input_waits_total", "counter",                                        \
+      "Times that a large request had to wait for memory to be received into")                     \
     X(RECEIVED_BYTES, "tidemark_received_bytes_total", "counter", "Bytes read from Forward peers") \
     X(ACKS, "tidemark_acks_total", "counter", "Acks written to Forward peers")                     \
     X(ACKS_DROPPED, "tidemark_acks_dropped_total", "counter",                                      \
@@ -59,6 +66,8 @@
     X(COMMITS, "tidemark_commits_total", "counter", "Group commits on disk")                       \
     X(COMMIT_FAILURES, "tidemark_commit_failures_total", "counter",                                \
       "Group commits that failed and were retried")                                                \
+    X(EVENTS_DROPPED, "tidemark_events_dropped_total", "counter",                                  \
+      "Events that were read and dropped unacked because the store failed or the daemon stopped")  \
     X(SEALS, "tidemark_seals_total", "counter", "Intervals sealed to rows")                        \
     X(FOLDED_HOURS, "tidemark_folds_total", "counter",                                             \
       "Hours of finished intervals that moved from rows into chunks")                              \

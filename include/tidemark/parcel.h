@@ -111,6 +111,14 @@ void tide_parcel_fold(struct tide_parcel *parcel, const struct tide_fold_rules *
 /* Books one rejected entry. */
 void tide_parcel_reject(struct tide_parcel *parcel, enum tide_entry_reason reason);
 
+/* How much is in it, to take back what a request put in beyond that: a parcel may hold others. */
+struct tide_parcel_mark {
+    uint32_t words, facts;
+    struct tide_ledger books;
+};
+void tide_parcel_note(const struct tide_parcel *parcel, struct tide_parcel_mark *ret);
+void tide_parcel_take_back(struct tide_parcel *parcel, const struct tide_parcel_mark *mark);
+
 /* Drops what was folded and books the whole chunk as rejected (unpacking failed and the like). */
 void tide_parcel_reject_chunk(struct tide_parcel *parcel, enum tide_chunk_reason reason);
 

@@ -47,13 +47,18 @@ void tide_frame_reset(struct tide_frame_scan *scan);
 enum tide_rc tide_frame_next(struct tide_frame_scan *scan, const uint8_t *buf, size_t len,
                              size_t max_bytes, size_t *ret_size);
 
+/* The same with a depth of at most max_depth, 1..TIDE_FRAME_DEPTH_MAX, the same for the whole
+ * value. */
+enum tide_rc tide_frame_next_within(struct tide_frame_scan *scan, const uint8_t *buf, size_t len,
+                                    size_t max_bytes, uint32_t max_depth, size_t *ret_size);
+
 /* ---- JSON ---- */
 
-/* As tide_frame_next, for a value that begins with '[' or '{' and is JSON text. The end is where
- * its brackets are balanced; whether it is JSON in between is tide_json_pack's question. The limits
- * are the same; TIDE_MALFORMED here is depth. */
+/* As tide_frame_next_within, for a value that begins with '[' or '{' and is JSON text. The end is
+ * where its brackets are balanced; whether it is JSON in between is tide_json_pack's question. The
+ * limits are the same; TIDE_MALFORMED is too deep, or a bracket closed by one of the other kind. */
 enum tide_rc tide_json_next(struct tide_frame_scan *scan, const uint8_t *buf, size_t len,
-                            size_t max_bytes, size_t *ret_size);
+                            size_t max_bytes, uint32_t max_depth, size_t *ret_size);
 
 /* What may stand between two JSON values. */
 static inline bool tide_json_is_blank(uint8_t byte)
@@ -128,13 +133,20 @@ struct tide_fold_context {
     int64_t arrival_us;
     const char *peer; /* text, for the ring of rejected entries */
     size_t max_unpacked_bytes;
+    uint32_t max_unpacked_ratio; /* likewise, in multiples of the packed size; 0: none */
+    uint64_t max_entries;        /* of one request; 0: none */
 };
+
+/* What unpacks to no more than this is not measured against the ratio: a few equal events pack
+ * well. */
+#define TIDE_UNPACKED_FREE_BYTES (1u << 20)
 
 /* Decodes every entry of the request and folds it into `into`: good ones are kept, bad ones counted
  * by reason in the parcel's books and noted in tide_reject. Content never fails: an undecodable
- * chunk is booked as rejected chunk. A gzip payload (declared, or seen by its magic) is first
- * unpacked to at most max_unpacked_bytes, which are freed before the return. Counts BAD_FIELDS and
- * UNKNOWN_EVENTS. Aborts when memory is out. */
+ * chunk is booked as rejected chunk, and so is one with too many entries, of which nothing stays. A
+ * gzip payload (declared, or seen by its magic) is first unpacked to at most max_unpacked_bytes,
+ * which are freed before the return. Counts BAD_FIELDS and UNKNOWN_EVENTS. Aborts when memory is
+ * out. */
 void tide_request_fold(const struct tide_request *request, const struct tide_fold_context *context,
                        struct tide_parcel *into);
 

@@ -35,6 +35,7 @@ static struct tide_store_cfg store_cfg(const struct tide_config *config)
     cfg.lateness_s = config->lateness_s;
     cfg.fold_after_s = config->fold_after_s;
     cfg.max_bytes = (uint64_t)config->max_bytes;
+    cfg.retry_s = (uint32_t)config->retry_s;
     cfg.retention = config->retention;
     cfg.max_modules = (uint32_t)config->max_modules;
     cfg.dedup_window_s = config->dedup_window_s;
@@ -70,6 +71,10 @@ static struct tide_ingest_cfg ingest_cfg(const struct tide_config *config,
         .max_names = 2 * (uint32_t)config->max_modules + 1024, /* junk beside them */
         .max_frame_bytes = (size_t)config->max_frame_bytes,
         .max_unpacked_bytes = (size_t)config->max_unpacked_bytes,
+        .max_unpacked_ratio = (uint32_t)config->max_unpacked_ratio,
+        .max_entries = (uint64_t)config->max_entries,
+        .max_depth = (uint32_t)config->max_depth,
+        .max_input_bytes = (size_t)config->max_input_bytes,
         .rules =
             {
                 .interval_s = (uint32_t)config->interval_s,

@@ -8,6 +8,7 @@
 #include <string.h>
 #include "tidemark/log.h"
 #include "tidemark/tier.h"
+#include "tidemark/wire.h"
 
 #define KIB    INT64_C(1024)
 #define MIB    (1024 * KIB)
@@ -173,6 +174,15 @@ const struct tide_option tide_option[] = {
      .preset = TIB,
      .unit = "bytes",
      .help = "address space of the store: the most it can grow to"},
+    {.name = "storage.retry_s",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(retry_s),
+     .min = 1,
+     .max = DAY_S,
+     .preset = 30,
+     .unit = "s",
+     .help =
+         "a disk that refuses writes for so long has failed: waiting chunks are dropped unacked"},
     {.name = "ingest.threads",
      .type = TIDE_OPTION_WHOLE,
      FIELD(ingest_threads),
@@ -197,6 +207,36 @@ const struct tide_option tide_option[] = {
      .preset = 64 * MIB,
      .unit = "bytes",
      .help = "larger unpacked chunks are rejected"},
+    {.name = "ingest.max_unpacked_ratio",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(max_unpacked_ratio),
+     .min = 0,
+     .max = 1000000,
+     .preset = 1000,
+     .help = "chunks that unpack to more than so many times their size, and 1 MiB, are rejected; "
+             "0: none"},
+    {.name = "ingest.max_entries",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(max_entries),
+     .min = 1,
+     .max = 100000000,
+     .preset = 2000000,
+     .help = "chunks of more entries are rejected"},
+    {.name = "ingest.max_depth",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(max_depth),
+     .min = 4,
+     .max = TIDE_FRAME_DEPTH_MAX,
+     .preset = TIDE_FRAME_DEPTH_MAX,
+     .help = "requests nested deeper close their connection"},
+    {.name = "ingest.max_input_bytes",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(max_input_bytes),
+     .min = MIB,
+     .max = TIB,
+     .preset = 128 * MIB,
+     .unit = "bytes",
+     .help = "memory of all unfinished requests; at least two of the largest for each thread"},
     {.name = "ingest.gather_max_ms",
      .type = TIDE_OPTION_WHOLE,
      FIELD(gather_max_ms),

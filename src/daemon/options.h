@@ -22,8 +22,9 @@ struct tide_config {
 
     int64_t interval_s, window_s, grace_s, lateness_s, future_s, max_modules;
     int64_t raw_s, five_min_s, hour_s, day_s;
-    int64_t fold_after_s, max_bytes, map_bytes;
+    int64_t fold_after_s, max_bytes, map_bytes, retry_s;
     int64_t ingest_threads, max_frame_bytes, max_unpacked_bytes, gather_max_ms;
+    int64_t max_unpacked_ratio, max_entries, max_depth, max_input_bytes;
     char unix_socket[108]; /* "" = none, as for the files of access */
     bool udp_heartbeat;
     struct tide_access_cfg access;

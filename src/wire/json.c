@@ -19,11 +19,12 @@
 #include "number.h"
 
 enum tide_rc tide_json_next(struct tide_frame_scan *scan, const uint8_t *buf, size_t len,
-                            size_t max_bytes, size_t *ret_size)
+                            size_t max_bytes, uint32_t max_depth, size_t *ret_size)
 {
     const size_t end = len < max_bytes ? len : max_bytes;
     size_t at = scan->at;
 
+    assert(max_depth > 0 && max_depth <= TIDE_FRAME_DEPTH_MAX);
     assert(len == 0 || tide_speech_of(buf[0]) == TIDE_SPEECH_JSON);
     while (at < end) {
         uint8_t byte = buf[at++];
@@ -43,7 +44,7 @@ enum tide_rc tide_json_next(struct tide_frame_scan *scan, const uint8_t *buf, si
             break;
         case '[':
         case '{':
-            if (scan->depth == TIDE_FRAME_DEPTH_MAX)
+            if (scan->depth == max_depth)
                 return TIDE_MALFORMED;
             scan->left[scan->depth++] = byte; /* what it is closed by is two behind it */
             break;
@@ -445,8 +446,9 @@ enum tide_rc tide_json_pack(const uint8_t *text, size_t len, uint8_t **ret, size
     uint8_t *packed;
     bool value = true, sound = true;
 
-    /* The dearest: "[1e9]" is 5 bytes, and 5 + 9 as msgpack. */
-    packed = malloc(3 * len + CONTAINER_HEADER);
+    /* The dearest is "[1e9]": 5 bytes, and 5 + 9 as msgpack; before its end an opening bracket, 1
+     * and 5. */
+    packed = malloc(3 * len + (size_t)TIDE_FRAME_DEPTH_MAX * CONTAINER_HEADER);
     if (!packed)
         abort(); /* as in tide_request_fold: nothing of it is acked */
     rewrite.out = packed;
@@ -457,6 +459,7 @@ enum tide_rc tide_json_pack(const uint8_t *text, size_t len, uint8_t **ret, size
     } while (sound && rewrite.depth > 0);
     *ret = packed;
     *ret_len = (size_t)(rewrite.out - packed);
+    assert(*ret_len <= 3 * len + (size_t)rewrite.depth * CONTAINER_HEADER);
     if (sound && rewrite.at == rewrite.end)
         return TIDE_OK;
     free(packed);

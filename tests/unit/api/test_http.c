@@ -325,7 +325,7 @@ static void errors_are_problems(void **state)
         {"/api/v3/metrics/history?step=45s", 400, NULL},
         {"/api/v3/metrics/history?cursor=abc", 400, NULL},
         {"/api/v3/metrics/history?fields=requests,nope", 400, NULL},
-        {"/api/v3/metrics/history?format=msgpack", 400, NULL},
+        {"/api/v3/metrics/history?format=xml", 400, NULL},
         {"/api/v3/metrics/history?limit=100001", 400, NULL},
         {"/api/v3/metrics/modules?cursor=abc", 400, NULL},
         {"/api/v3/metrics/modules?limit=10001", 400, NULL},

@@ -115,6 +115,10 @@ static void defaults_are_the_documented_ones(void **state)
     assert_int_equal(config.http_threads, 1);
     assert_int_equal(config.max_frame_bytes, 16 << 20);
     assert_int_equal(config.max_unpacked_bytes, 64 << 20);
+    assert_int_equal(config.max_unpacked_ratio, 1000);
+    assert_int_equal(config.max_entries, 2000000);
+    assert_int_equal(config.max_depth, 32);
+    assert_int_equal(config.max_input_bytes, 128 << 20);
     assert_int_equal(config.gather_max_ms, 20);
     assert_int_equal(config.dedup_window_s, 73 * 3600);
     assert_int_equal(config.dedup_max_chunks, 4000000);

@@ -29,7 +29,8 @@ static enum tide_rc next(const char *text, size_t len, size_t max, size_t *ret_s
     struct tide_frame_scan scan;
 
     tide_frame_reset(&scan);
-    return tide_json_next(&scan, tide_guard_place(&guard, text, len), len, max, ret_size);
+    return tide_json_next(&scan, tide_guard_place(&guard, text, len), len, max,
+                          TIDE_FRAME_DEPTH_MAX, ret_size);
 }
 
 static const char *const whole[] = {
@@ -78,7 +79,7 @@ static void any_cut_gives_the_same_end(void **state)
                 assert_true(scan.need > there && scan.need <= len);
                 there += 1 + below(len - there);
                 rc = tide_json_next(&scan, tide_guard_place(&guard, whole[i], there), there, len,
-                                    &size);
+                                    TIDE_FRAME_DEPTH_MAX, &size);
             }
             assert_int_equal(rc, TIDE_OK);
             assert_int_equal(size, len);
