@@ -111,16 +111,25 @@ static struct tide_query_cfg query_cfg(const struct tide_config *config)
     };
 }
 
-static struct tide_api_cfg api_cfg(const struct tide_config *config)
+static struct tide_api_cfg api_cfg(const struct tide_config *config, struct tide_tls *tls)
 {
     struct tide_api_cfg cfg = {
         .threads = (unsigned)config->http_threads,
         .prometheus = config->prometheus,
         .log_requests = config->log_requests,
+        .max_connections = (unsigned)config->http_max_connections,
+        .max_connections_per_address = (unsigned)config->http_max_connections_per_address,
+        .request_timeout_s = (unsigned)config->http_request_timeout_s,
+        .max_waiting_bytes = (uint64_t)config->http_max_waiting_bytes,
+        .tls = tls,
     };
 
     _Static_assert(sizeof(cfg.address) >= sizeof(config->http), "a checked address fits");
     strcpy(cfg.address, config->http);
+    _Static_assert(sizeof(cfg.tokens_file) >= sizeof(config->http_tokens_file), "it fits");
+    strcpy(cfg.tokens_file, config->http_tokens_file);
+    _Static_assert(sizeof(cfg.cors_origins) >= sizeof(config->http_cors_origins), "it fits");
+    strcpy(cfg.cors_origins, config->http_cors_origins);
     return cfg;
 }
 
@@ -179,7 +188,7 @@ static enum tide_rc start_query(const struct tide_config *config, struct tide_ro
 static enum tide_rc start_api(const struct tide_config *config, struct tide_rooms *rooms,
                               struct tide_err *err)
 {
-    struct tide_api_cfg cfg = api_cfg(config);
+    struct tide_api_cfg cfg = api_cfg(config, rooms->tls);
 
     return tide_api_start(&cfg, rooms->query, &rooms->api, err);
 }
@@ -218,6 +227,8 @@ enum tide_rc tide_rooms_reload(struct tide_rooms *rooms, const struct tide_confi
         rc = tide_tls_reload(rooms->tls, err);
     if (!rc)
         rc = tide_query_reload_health(rooms->query, &config->health, err);
+    if (!rc)
+        rc = tide_api_reload(rooms->api, err);
     if (!rc)
         tide_log_set_level((enum tide_level)config->log_level);
     return rc;

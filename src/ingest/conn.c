@@ -17,10 +17,10 @@
 #include <string.h>
 #include <unistd.h>
 #include "tidemark/bytes.h"
+#include "tidemark/census.h"
 #include "tidemark/clock.h"
 #include "tidemark/counter.h"
 #include "tidemark/log.h"
-#include "census.h"
 #include "greet.h"
 #include "link.h"
 #include "shard.h"
