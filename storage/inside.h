@@ -123,6 +123,8 @@ struct tide_store {
 /* schema.c */
 enum tide_rc schema_open(struct tide_store *store,
                          struct tide_err *err); /* creates or checks; reads the state */
+/* Says why a store of another schema is not opened, and what to do. */
+void schema_refuse(uint32_t schema, struct tide_err *err);
 void schema_put_state(struct txn *txn, const struct store_state *state);
 void schema_put_fold(struct txn *txn, const struct fold_state *fold);
 enum tide_rc schema_get_fold(MDB_txn *txn, MDB_dbi meta, struct fold_state *ret);
@@ -185,6 +187,9 @@ void damaged(const char *table, const MDB_val *key);
 /* What a seal does in memory once state.sealed_upto_s is on disk: the intervals before it leave the
  * head. */
 void seal_publish(struct tide_store *store);
+
+/* Makes the disk say of a data file what the page cache says: before anything is written to it. */
+enum tide_rc store_settle_disk(const char *path, struct tide_err *err);
 
 /* After a failed transaction: makes sure that the store can be written, reopening it when LMDB
  * refuses to go on, and then store->state is what is on disk. TIDE_IN_DOUBT: not yet. */

@@ -1,5 +1,5 @@
 /* schema - the version of the file, its fixed identity and its moving state (table meta). A store
- * of another version is refused here; migrating it is the tool's business.
+ * of another version is refused here; making it one of this version is the business of migrations.
  */
 #include "inside.h"
 
@@ -7,6 +7,7 @@
 
 #include "tidemark/bytes.h"
 #include "tidemark/hash.h"
+#include "tidemark/raw.h"
 #include "tidemark/tier.h"
 
 static const char identity_key[] = "identity";
@@ -161,6 +162,25 @@ bool schema_decode_identity(const uint8_t *value, size_t len, struct store_ident
     return true;
 }
 
+void schema_refuse(uint32_t schema, struct tide_err *err)
+{
+    if (schema & TIDE_RAW_UNDER_WAY)
+        tide_err_set(err,
+                     "a migration of this store to schema %u was begun and is not finished; "
+                     "'tidemark migrate' goes on with it",
+                     schema & ~TIDE_RAW_UNDER_WAY);
+    else if (schema > TIDE_STORE_SCHEMA)
+        tide_err_set(err,
+                     "the store has schema %u, made by a newer tidemark; this one knows %u and "
+                     "older: use the newer one",
+                     schema, TIDE_STORE_SCHEMA);
+    else
+        tide_err_set(err,
+                     "the store has schema %u, of an older tidemark; 'tidemark migrate' makes a "
+                     "backup of it and brings it to schema %u",
+                     schema, TIDE_STORE_SCHEMA);
+}
+
 static void create(struct tide_store *store, struct txn *txn)
 {
     uint8_t value[IDENTITY_SIZE];
@@ -213,8 +233,7 @@ static enum tide_rc read_all(struct tide_store *store, struct txn *txn, bool *re
     }
     if (!schema_decode_identity(value, len, &store->identity, &schema)) {
         if (schema != TIDE_STORE_SCHEMA) {
-            tide_err_set(err, "the store has schema %u, this program reads schema %u", schema,
-                         TIDE_STORE_SCHEMA);
+            schema_refuse(schema, err);
             return TIDE_SCHEMA;
         }
         tide_err_set(err, "the store's identity has %zu bytes instead of %d", len, IDENTITY_SIZE);

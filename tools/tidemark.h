@@ -38,5 +38,6 @@ extern const struct tide_command tide_command_backup;
 extern const struct tide_command tide_command_restore;
 extern const struct tide_command tide_command_verify;
 extern const struct tide_command tide_command_compact;
+extern const struct tide_command tide_command_migrate;
 
 #endif

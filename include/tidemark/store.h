@@ -18,7 +18,7 @@
 #include "tidemark/retention.h"
 #include "tidemark/tier.h"
 
-#define TIDE_STORE_SCHEMA 1
+#define TIDE_STORE_SCHEMA 2 /* a new number is a new step in migrations/ */
 #define TIDE_FLEET        0u /* module id of the fleet; modules are 1, 2, ... in order of appearance */
 
 struct tide_store_cfg {

@@ -19,6 +19,7 @@ ROOM_OF_DOOR = {
     "raw": "storage",
     "verify": "storage",
     "backup": "storage",
+    "migrate": "migrations",
     "commit": "commit",
     "ingest": "ingest",
     "query": "query",
