@@ -187,7 +187,9 @@ static void create(struct tide_store *store, struct txn *txn)
 
     store->identity.interval_s = store->cfg.interval_s;
     tide_random(store->identity.uuid, sizeof(store->identity.uuid));
-    tide_random(&store->identity.instance_seed, sizeof(store->identity.instance_seed));
+    store->identity.instance_seed = store->cfg.instance_seed;
+    if (!store->identity.instance_seed)
+        tide_random(&store->identity.instance_seed, sizeof(store->identity.instance_seed));
     tide_random(&store->identity.identity_seed, sizeof(store->identity.identity_seed));
     encode_identity(value, &store->identity);
     txn_put(txn, TABLE_META, identity_key, sizeof(identity_key) - 1, value, sizeof(value), 0);
@@ -274,6 +276,25 @@ static const char *const table_name[TABLE_COUNT] = {
 const char *schema_table_name(enum table table)
 {
     return table_name[table];
+}
+
+enum tide_rc schema_read(struct tide_store *store, MDB_txn *mdb, struct tide_err *err)
+{
+    struct txn txn = {.mdb = mdb, .dbi = store->dbi};
+    const uint8_t *value = NULL;
+    struct store_identity identity;
+    uint32_t schema;
+    enum tide_rc rc;
+    size_t len;
+    bool fresh;
+
+    if (!(rc = read_meta(&txn, identity_key, &value, &len, err)) && len &&
+        schema_decode_identity(value, len, &identity, &schema))
+        store->cfg.interval_s = identity.interval_s;
+    if (rc || (rc = read_all(store, &txn, &fresh, err)) || !fresh)
+        return rc;
+    tide_err_set(err, "the store has no identity; restore a backup");
+    return TIDE_DAMAGED;
 }
 
 enum tide_rc schema_open(struct tide_store *store, struct tide_err *err)

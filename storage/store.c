@@ -286,6 +286,8 @@ void tide_store_close(struct tide_store *store)
         return;
     assert(!store->reader_first);
     readers_drop(store);
+    if (store->view)
+        mdb_txn_abort(store->view);
     if (store->env)
         mdb_env_close(store->env);
     head_free(store->head);

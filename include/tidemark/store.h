@@ -27,6 +27,7 @@ struct tide_store_cfg {
     uint64_t max_bytes;     /* the file grows no larger: oldest history goes early; 0: no cap */
     uint64_t ballast_bytes; /* of disk to set aside at most; default 8 MiB */
     uint32_t interval_s;    /* must agree with the store once created */
+    uint64_t instance_seed; /* of a store that is created: see below; 0: a random one */
     uint32_t grace_s;
     int64_t lateness_s;
     int64_t fold_after_s; /* finished intervals move into chunks when they are so old */

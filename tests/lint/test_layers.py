@@ -20,6 +20,7 @@ ROOM_OF_DOOR = {
     "verify": "storage",
     "backup": "storage",
     "migrate": "migrations",
+    "transfer": "storage",
     "commit": "commit",
     "ingest": "ingest",
     "query": "query",
