@@ -63,6 +63,7 @@ void group_fini(struct group *group)
         tide_customs_fini(&group->customs[i]);
     free(group->customs);
     tide_record_fini(&group->scratch);
+    blob_fini(&group->journal);
     memset(group, 0, sizeof(*group));
 }
 

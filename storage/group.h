@@ -57,6 +57,7 @@ struct group {
     const uint64_t **sorted;          /* the same by delta, those of delta i up to upto[i] */
     uint32_t *upto;
     uint32_t facts, fact_capacity, fact_delta_capacity, sorted_capacity, upto_capacity;
+    struct blob journal; /* the deltas as they are journaled: written while each is at hand */
     struct group_buckets buckets;
     struct hist_run *run;
     uint32_t runs, run_capacity;
@@ -108,7 +109,8 @@ size_t group_build(struct group *group, struct tide_parcel *const *parcel, size_
                    const struct group_known *known);
 void group_undo(struct group *group, struct modules *modules, const struct group_known *known);
 
-/* group_fold.c: folds the sorted facts of a group into its deltas. Part of group_build. */
+/* group_fold.c: folds the sorted facts of a group into its deltas, and journals those. Part of
+ * group_build. */
 void group_fold(struct group *group);
 
 /* Makes room for `need` things of a size in an array that grows. Aborts when memory is out. */

@@ -3,12 +3,15 @@
  * One delta at a time. Its histogram is a board of counts with a map of those that are not zero:
  * read off in order when the delta is done, the counts are the runs that the journal writes and the
  * head adds, and no delta needs a histogram of its own. Gauges lie where they will stay, those of
- * one delta side by side at the end of the array.
+ * one delta side by side at the end of the array. The bytes for the journal are written while the
+ * delta and the texts in its facts are still in the cache.
  */
 #include "group.h"
 
 #include <assert.h>
 #include <string.h>
+
+#include "journal.h"
 
 #define AHEAD         6u                       /* facts that are called up before they are needed */
 #define INSTANCES_MAX (2 * TIDE_INSTANCES_MAX) /* of a delta before they are merged */
@@ -208,6 +211,7 @@ void group_fold(struct group *group)
     static_assert(TIDE_HIST_BUCKETS <= 32 * 64, "the map's words have a bit each");
     group->runs = 0;
     group->instances = 0;
+    journal_begin(&group->journal, group->deltas);
     group->run = group_room(group->run, &group->run_capacity, facts, sizeof(*group->run));
     for (uint32_t i = 0; i < group->deltas; i++) {
         struct group_delta *delta = &group->delta[i];
@@ -224,5 +228,6 @@ void group_fold(struct group *group)
         take_runs(group, delta);
         if (delta->instances > 1)
             merge_instances(group, delta);
+        journal_add(&group->journal, group, delta);
     }
 }

@@ -61,6 +61,8 @@ struct tide_store {
     struct store_identity identity;
     int lock_fd;
     MDB_env *env;
+    MDB_txn *view; /* of a store that is only read: the one transaction, until a reader has it */
+    bool viewed;   /* so it is, and nothing is renewed */
     MDB_dbi dbi[TABLE_COUNT];
     char data_path[1200];
 
@@ -129,6 +131,10 @@ struct tide_store {
 /* schema.c */
 enum tide_rc schema_open(struct tide_store *store,
                          struct tide_err *err); /* creates or checks; reads the state */
+/* The same for one that is only read; its interval becomes that of the configuration. */
+enum tide_rc schema_read(struct tide_store *store, MDB_txn *txn, struct tide_err *err);
+/* Says why a store of another schema is not opened, and what to do. */
+void schema_refuse(uint32_t schema, struct tide_err *err);
 void schema_put_state(struct txn *txn, const struct store_state *state);
 void schema_put_fold(struct txn *txn, const struct fold_state *fold);
 enum tide_rc schema_get_fold(MDB_txn *txn, MDB_dbi meta, struct fold_state *ret);
@@ -201,10 +207,14 @@ void damaged(const char *table, const MDB_val *key);
 /* What a seal does in memory once state.sealed_upto_s is on disk: the intervals before it leave the
  * head. */
 void seal_publish(struct tide_store *store);
+/* Writes the totals that have changed, as of now. */
+enum tide_rc seal_checkpoint(struct tide_store *store, int64_t now_us, struct tide_err *err);
 
 /* store.c */
 enum tide_rc store_open_env(struct tide_store *store, const char *path, struct tide_err *err);
-enum tide_rc store_settle_disk(const struct tide_store *store, struct tide_err *err);
+
+/* Makes the disk say of a data file what the page cache says: before anything is written to it. */
+enum tide_rc store_settle_disk(const char *path, struct tide_err *err);
 
 /* recover.c */
 

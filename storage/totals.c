@@ -117,7 +117,7 @@ void head_call_up(const struct tide_store *store, enum head_call call, uint32_t 
     else if (!*place)
         return;
     else if (call == HEAD_CALL_NODE)
-        call_up_range(*place, offsetof(struct head_node, record.slowest.id));
+        call_up_range(*place, offsetof(struct head_node, record.slowest.id) + 32);
     else
         call_up_parts(&(*place)->record, run, runs);
 }

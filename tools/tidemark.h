@@ -38,5 +38,8 @@ extern const struct tide_command tide_command_backup;
 extern const struct tide_command tide_command_restore;
 extern const struct tide_command tide_command_verify;
 extern const struct tide_command tide_command_compact;
+extern const struct tide_command tide_command_migrate;
+extern const struct tide_command tide_command_export;
+extern const struct tide_command tide_command_import;
 
 #endif

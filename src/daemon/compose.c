@@ -13,6 +13,7 @@
 #include "tidemark/hash.h"
 #include "tidemark/ingest.h"
 #include "tidemark/log.h"
+#include "tidemark/migrate.h"
 #include "tidemark/query.h"
 #include "tidemark/store.h"
 #include "tidemark/tls.h"
@@ -133,12 +134,42 @@ static struct tide_api_cfg api_cfg(const struct tide_config *config, struct tide
     return cfg;
 }
 
+static void say_migrating(void *arg, uint32_t to, const char *what)
+{
+    (void)arg;
+    if (to)
+        tide_log(TIDE_INFO, "daemon", "migrating the store to schema %u: %s", to, what);
+}
+
+static void say_finding(void *arg, const struct tide_finding *finding)
+{
+    (void)arg;
+    tide_log(TIDE_ERROR, "daemon", "table %s%s%s: %s", finding->table,
+             finding->module[0] ? ", " : "", finding->module, finding->what);
+}
+
+static enum tide_rc migrate(const struct tide_config *config, struct tide_err *err)
+{
+    const struct tide_migrate_cfg cfg = {
+        .dir = config->data_dir, .begun = say_migrating, .copy = {.found = say_finding}};
+    struct tide_migrated done;
+    enum tide_rc rc = tide_migrate(&cfg, &done, err);
+
+    if (rc == TIDE_NOT_FOUND) /* it will be created */
+        return TIDE_OK;
+    if (rc == TIDE_OK && done.from != done.to)
+        tide_log(TIDE_INFO, "daemon", "the store went from schema %u to %u%s%s", done.from, done.to,
+                 done.backup[0] ? "; as it was it is in " : "", done.backup);
+    return rc;
+}
+
 static enum tide_rc start_store(const struct tide_config *config, struct tide_rooms *rooms,
                                 struct tide_err *err)
 {
     struct tide_store_cfg cfg = store_cfg(config);
+    enum tide_rc rc = config->migrate ? migrate(config, err) : TIDE_OK;
 
-    return tide_store_open(&cfg, &rooms->store, err);
+    return rc ? rc : tide_store_open(&cfg, &rooms->store, err);
 }
 
 static enum tide_rc start_commit(const struct tide_config *config, struct tide_rooms *rooms,

@@ -36,6 +36,7 @@ struct tide_config {
     char http_tokens_file[1024];  /* "" = none */
     int64_t dedup_window_s, dedup_max_chunks, dedup_max_event_ids;
     char cert_file[1024], key_file[1024]; /* "" = none */
+    bool migrate;
     bool prometheus;
     bool allow_open;
     int64_t log_level; /* enum tide_level */

@@ -354,8 +354,6 @@ static void take_value(struct tide_conn *conn, const uint8_t *frame, size_t size
         return;
     }
     conn->greeted = true;
-    if (request.bad_option)
-        tide_count(TIDE_COUNT_BAD_OPTIONS, 1);
     take_request(conn, &request, size);
 }
 

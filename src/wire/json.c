@@ -446,8 +446,9 @@ enum tide_rc tide_json_pack(const uint8_t *text, size_t len, uint8_t **ret, size
     uint8_t *packed;
     bool value = true, sound = true;
 
-    /* The dearest: "[1e9]" is 5 bytes, and 5 + 9 as msgpack. */
-    packed = malloc(3 * len + CONTAINER_HEADER);
+    /* The dearest is "[1e9]": 5 bytes, and 5 + 9 as msgpack; before its end an opening bracket, 1
+     * and 5. */
+    packed = malloc(3 * len + (size_t)TIDE_FRAME_DEPTH_MAX * CONTAINER_HEADER);
     if (!packed)
         abort(); /* as in tide_request_fold: nothing of it is acked */
     rewrite.out = packed;
@@ -458,6 +459,7 @@ enum tide_rc tide_json_pack(const uint8_t *text, size_t len, uint8_t **ret, size
     } while (sound && rewrite.depth > 0);
     *ret = packed;
     *ret_len = (size_t)(rewrite.out - packed);
+    assert(*ret_len <= 3 * len + (size_t)rewrite.depth * CONTAINER_HEADER);
     if (sound && rewrite.at == rewrite.end)
         return TIDE_OK;
     free(packed);

@@ -19,6 +19,8 @@ ROOM_OF_DOOR = {
     "raw": "storage",
     "verify": "storage",
     "backup": "storage",
+    "migrate": "migrations",
+    "transfer": "storage",
     "commit": "commit",
     "ingest": "ingest",
     "query": "query",
