@@ -31,6 +31,7 @@
 
 struct demo {
     const struct tide_args *args;
+    struct tide_reach reach;
     struct tide_fleet *fleet;
     struct tide_sender *sender;
     struct tide_forward_writer *writer;
@@ -94,8 +95,6 @@ static void row_add(struct tide_table *table, const char *name, const json_t *me
 static enum tide_rc table_fill(const struct demo *demo, struct tide_table *table, json_t *rows,
                                struct tide_err *err)
 {
-    const char *url = tide_args_text(demo->args, "url");
-
     for (size_t i = 0; i < tide_fleet_size(demo->fleet); i++) {
         const char *name = tide_fleet_name(demo->fleet, i);
         char path[256] = "/api/v3/metrics/module";
@@ -103,7 +102,7 @@ static enum tide_rc table_fill(const struct demo *demo, struct tide_table *table
         enum tide_rc rc;
 
         tide_path_parameter(path, sizeof path, "module_id", name);
-        rc = tide_ask(url, path, ASK_MS, &answer, err);
+        rc = tide_ask(&demo->reach, path, ASK_MS, &answer, err);
         if (rc != TIDE_OK && rc != TIDE_NOT_FOUND)
             return rc;
         if (table)
@@ -153,8 +152,7 @@ static void draw_table(struct demo *demo)
 
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
         tide_table_column(table, heads[i], i < 2 ? TIDE_LEFT : TIDE_RIGHT, 0);
-    rc = tide_ask(tide_args_text(demo->args, "url"), "/api/v3/metrics/summary", ASK_MS, &summary,
-                  &err);
+    rc = tide_ask(&demo->reach, "/api/v3/metrics/summary", ASK_MS, &summary, &err);
     if (rc == TIDE_OK)
         rc = table_fill(demo, table, NULL, &err);
     if (demo->live && demo->lines)
@@ -298,7 +296,7 @@ static int run(const struct tide_args *args)
                                   .window = WINDOW,
                                   .retries = TIDE_RETRY_FOR_EVER,
                                   .timeout_ms = 10000};
-    struct demo demo = {.args = args};
+    struct demo demo = {.args = args, .reach = {tide_args_text(args, "url"), &credentials}};
     int64_t start_us = tide_clock_wall_us();
     uint64_t seed = (uint64_t)tide_args_number(args, "seed");
     struct tide_err err = {""};
@@ -310,6 +308,8 @@ static int run(const struct tide_args *args)
         tide_random(&seed, sizeof seed);
     tide_producer_random(demo.producer);
     rc = tide_credentials_init(&credentials, args, &err);
+    if (rc == TIDE_OK && (rc = tide_credentials_token(&credentials, args, &err)))
+        tide_credentials_fini(&credentials);
     if (rc != TIDE_OK)
         return tide_tool_fail(args, rc, &err);
     tide_stop_catch();
@@ -347,6 +347,7 @@ static const struct tide_option options[] = {
      TIDE_OPTION_DURATION, 1000, 3600000},
     {"seed", "N", NULL, "make the same fleet again", TIDE_OPTION_NUMBER, 0, INT64_MAX},
     TIDE_OPTIONS_CREDENTIALS,
+    TIDE_OPTION_TOKEN,
     TIDE_OPTION_JSON,
     TIDE_OPTION_END};
 

@@ -104,6 +104,7 @@ static const struct tide_option options[] = {
     {"sort", "name|trouble|requests|p95", "name", "order of the rows", TIDE_OPTION_CHOICE, 0, 0},
     {"limit", "N", "1000", "rows at most", TIDE_OPTION_NUMBER, 1, 10000000},
     TIDE_OPTION_URL,
+    TIDE_OPTIONS_ASKING,
     TIDE_OPTION_HTTP_TIMEOUT,
     TIDE_OPTION_JSON,
     TIDE_OPTION_END};

@@ -100,8 +100,42 @@ failed:
     return rc;
 }
 
+enum tide_rc tide_credentials_token(struct tide_credentials *credentials,
+                                    const struct tide_args *args, struct tide_err *err)
+{
+    const struct tide_text *token = &credentials->token.text;
+    enum tide_rc rc =
+        secret_init(&credentials->token, args, "token-file", TIDE_TOKEN_ENVIRONMENT, err);
+
+    if (rc)
+        return rc;
+    for (uint32_t i = 0; i < token->len; i++)
+        if (token->start[i] <= ' ' || token->start[i] > '~') {
+            tide_err_set(err, "the token: expected letters, digits and signs without blanks");
+            return TIDE_USAGE;
+        }
+    return TIDE_OK;
+}
+
+enum tide_rc tide_credentials_asking(struct tide_credentials *credentials,
+                                     const struct tide_args *args, struct tide_err *err)
+{
+    const char *ca_file = tide_args_text(args, "ca-file");
+    enum tide_rc rc;
+
+    *credentials = (struct tide_credentials){.server_name = tide_args_text(args, "server-name")};
+    rc = tide_credentials_token(credentials, args, err);
+    if (rc == TIDE_OK && ca_file &&
+        tide_tls_client(ca_file, NULL, NULL, &credentials->tls, err) != TIDE_OK)
+        rc = TIDE_USAGE;
+    if (rc)
+        tide_credentials_fini(credentials);
+    return rc;
+}
+
 void tide_credentials_fini(struct tide_credentials *credentials)
 {
+    secret_fini(&credentials->token);
     secret_fini(&credentials->key);
     secret_fini(&credentials->password);
     SSL_CTX_free(credentials->tls);

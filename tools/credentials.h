@@ -1,5 +1,6 @@
 /* credentials - what a command shows to a daemon that asks who it is, and how it makes sure whom it
- * talks to: the shared key, a user and his password, TLS with an authority and a certificate.
+ * talks to: the shared key, a user and his password, TLS with an authority and a certificate; to
+ * its REST port a token.
  *
  * Secrets come from a file or from the environment. No option takes one as a word: every user of
  * the machine can read a command line.
@@ -14,6 +15,7 @@
 
 #define TIDE_KEY_ENVIRONMENT      "TIDE_SHARED_KEY"
 #define TIDE_PASSWORD_ENVIRONMENT "TIDE_PASSWORD"
+#define TIDE_TOKEN_ENVIRONMENT    "TIDE_TOKEN"
 
 struct ssl_ctx_st;
 
@@ -24,7 +26,7 @@ struct tide_secret {
 };
 
 struct tide_credentials {
-    struct tide_secret key, password;
+    struct tide_secret key, password, token;
     const char *user; /* NULL: none */
     const char
         *server_name;       /* that the daemon's certificate must have; NULL: that of the address */
@@ -53,6 +55,16 @@ struct tide_credentials {
         TIDE_OPTION_FILE("key-file", "the certificate's key (PEM)"),                             \
         TIDE_OPTION_NAME("server-name", "what the daemon's certificate says, if not the address")
 
+/* The rows of every command that asks a daemon. */
+#define TIDE_OPTION_TOKEN          \
+    TIDE_OPTION_FILE("token-file", \
+                     "one line, the token that REST asks for; else $" TIDE_TOKEN_ENVIRONMENT)
+#define TIDE_OPTIONS_ASKING                                                               \
+    TIDE_OPTION_TOKEN,                                                                    \
+        TIDE_OPTION_FILE("ca-file",                                                       \
+                         "https: trust these authorities only (PEM); else the system's"), \
+        TIDE_OPTION_NAME("server-name", "what the daemon's certificate says, if not the address")
+
 /* Lines for the help of such a command. */
 #define TIDE_HELP_CREDENTIALS                                                                     \
     "A key and a password come from a file or from the environment, never from the command\n"     \
@@ -63,6 +75,13 @@ struct tide_credentials {
  * options do not go together. Free it with fini. */
 enum tide_rc tide_credentials_init(struct tide_credentials *credentials,
                                    const struct tide_args *args, struct tide_err *err);
+/* The token alone, for commands that feed and ask. */
+enum tide_rc tide_credentials_token(struct tide_credentials *credentials,
+                                    const struct tide_args *args, struct tide_err *err);
+
+/* Likewise for a command that only asks. */
+enum tide_rc tide_credentials_asking(struct tide_credentials *credentials,
+                                     const struct tide_args *args, struct tide_err *err);
 void tide_credentials_fini(struct tide_credentials *credentials); /* wipes the secrets */
 
 /* One of the options was given on the command line. */

@@ -1,28 +1,29 @@
-/* The exchange is: connect, write the request, read everything until the answer is whole, close.
- * All bytes go into one growing buffer; the head is parsed once its empty line is there, then the
- * body ends by Content-Length, by its last chunk or by the close of the connection. We ask for no
- * compression and no keep-alive, so nothing else can follow.
+/* The exchange is: connect (http or https), write the request, read everything until the answer is
+ * whole, close. All bytes go into one growing buffer; the head is parsed once its empty line is
+ * there, then the body ends by Content-Length, by its last chunk or by the close of the connection.
+ * We ask for no compression and no keep-alive, so nothing else can follow.
  */
 #include "http.h"
 
-#include <errno.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
+#include "channel.h"
 #include "net.h"
 #include "tidemark/clock.h"
+#include "tidemark/tls.h"
 
 #define URL_PREFIX_MAX 512
 #define PATH_MAX_BYTES 8192
 #define READ_STEP      16384
 
 struct target {
+    bool secure;
     char host[TIDE_HOST_SIZE];
     char port[TIDE_PORT_SIZE];
     char prefix[URL_PREFIX_MAX];
@@ -45,16 +46,17 @@ struct head {
 
 static enum tide_rc target_parse(const char *url, struct target *ret, struct tide_err *err)
 {
-    static const char scheme[] = "http://";
+    static const char *const scheme[] = {"http://", "https://"};
     char address[TIDE_HOST_SIZE + TIDE_PORT_SIZE + 4];
     size_t authority_len, prefix_len;
     const char *authority, *bracket;
 
-    if (strncasecmp(url, scheme, strlen(scheme)) != 0) {
+    ret->secure = strncasecmp(url, scheme[1], strlen(scheme[1])) == 0;
+    if (!ret->secure && strncasecmp(url, scheme[0], strlen(scheme[0])) != 0) {
         tide_err_set(err, "expected a URL such as http://127.0.0.1:8640, got '%s'", url);
         return TIDE_USAGE;
     }
-    authority = url + strlen(scheme);
+    authority = url + strlen(scheme[ret->secure]);
     authority_len = strcspn(authority, "/?#");
     prefix_len = strlen(authority + authority_len);
     while (prefix_len && authority[authority_len + prefix_len - 1] == '/')
@@ -70,24 +72,25 @@ static enum tide_rc target_parse(const char *url, struct target *ret, struct tid
                authority_len - (bracket ? (size_t)(bracket - authority) : 0)))
         snprintf(address, sizeof address, "%.*s", (int)authority_len, authority);
     else
-        snprintf(address, sizeof address, "%.*s:80", (int)authority_len, authority);
+        snprintf(address, sizeof address, "%.*s:%s", (int)authority_len, authority,
+                 ret->secure ? "443" : "80");
     memcpy(ret->prefix, authority + authority_len, prefix_len);
     ret->prefix[prefix_len] = '\0';
     return tide_net_split(address, ret->host, ret->port, err);
 }
 
-static enum tide_rc request_write(int fd, const char *text, size_t len, int64_t deadline_us,
-                                  struct tide_err *err)
+static enum tide_rc request_write(struct tide_channel *channel, const char *text, size_t len,
+                                  int64_t deadline_us, struct tide_err *err)
 {
     size_t done = 0;
 
     while (done < len) {
-        ssize_t step = send(fd, text + done, len - done, MSG_NOSIGNAL);
+        ssize_t step = tide_channel_send(channel, text + done, len - done);
 
         if (step > 0) {
             done += (size_t)step;
-        } else if (step < 0 && (errno == EAGAIN || errno == EINTR)) {
-            enum tide_rc rc = tide_net_wait(fd, POLLOUT, deadline_us);
+        } else if (step < 0 && tide_channel_again(channel)) {
+            enum tide_rc rc = tide_channel_wait(channel, POLLOUT, deadline_us);
 
             if (rc == TIDE_STOPPED)
                 return rc;
@@ -96,7 +99,7 @@ static enum tide_rc request_write(int fd, const char *text, size_t len, int64_t 
                 return TIDE_UNAVAILABLE;
             }
         } else {
-            tide_err_set(err, "send: %s", strerror(errno));
+            tide_err_set(err, "send: %s", tide_channel_trouble(channel));
             return TIDE_UNAVAILABLE;
         }
     }
@@ -104,8 +107,8 @@ static enum tide_rc request_write(int fd, const char *text, size_t len, int64_t 
 }
 
 /* Reads what is there; *ret_closed when the peer is done. */
-static enum tide_rc buffer_read(struct buffer *buffer, int fd, int64_t deadline_us,
-                                bool *ret_closed, struct tide_err *err)
+static enum tide_rc buffer_read(struct buffer *buffer, struct tide_channel *channel,
+                                int64_t deadline_us, bool *ret_closed, struct tide_err *err)
 {
     enum tide_rc rc;
     ssize_t got;
@@ -120,14 +123,15 @@ static enum tide_rc buffer_read(struct buffer *buffer, int fd, int64_t deadline_
         buffer->capacity = capacity;
     }
     for (;;) {
-        got = recv(fd, buffer->bytes + buffer->len, buffer->capacity - buffer->len - 1, 0);
+        got = tide_channel_recv(channel, buffer->bytes + buffer->len,
+                                buffer->capacity - buffer->len - 1);
         if (got >= 0)
             break;
-        if (errno != EAGAIN && errno != EINTR) {
-            tide_err_set(err, "receive: %s", strerror(errno));
+        if (!tide_channel_again(channel)) {
+            tide_err_set(err, "receive: %s", tide_channel_trouble(channel));
             return TIDE_UNAVAILABLE;
         }
-        rc = tide_net_wait(fd, POLLIN, deadline_us);
+        rc = tide_channel_wait(channel, POLLIN, deadline_us);
         if (rc == TIDE_STOPPED)
             return rc;
         if (rc != TIDE_OK) {
@@ -347,7 +351,7 @@ too_large:
     return TIDE_TOO_LARGE;
 }
 
-static enum tide_rc answer_read(int fd, int64_t deadline_us, size_t body_max,
+static enum tide_rc answer_read(struct tide_channel *channel, int64_t deadline_us, size_t body_max,
                                 struct tide_http_answer *ret, struct tide_err *err)
 {
     struct buffer buffer = {NULL, 0, 0};
@@ -357,7 +361,7 @@ static enum tide_rc answer_read(int fd, int64_t deadline_us, size_t body_max,
     bool closed = false;
 
     for (;;) {
-        rc = buffer_read(&buffer, fd, deadline_us, &closed, err);
+        rc = buffer_read(&buffer, channel, deadline_us, &closed, err);
         if (rc != TIDE_OK)
             break;
         if (head.head_len == 0 && buffer.len > 0) {
@@ -400,36 +404,73 @@ static enum tide_rc answer_read(int fd, int64_t deadline_us, size_t body_max,
     return rc;
 }
 
-enum tide_rc tide_http_get(const char *url, const char *path, int timeout_ms, size_t body_max,
-                           struct tide_http_answer *ret, struct tide_err *err)
+/* No handshake of the Forward protocol is meant here, whatever else the credentials are for. */
+static enum tide_rc reach_open(const struct target *target,
+                               const struct tide_credentials *credentials, int64_t deadline_us,
+                               struct tide_channel **ret, struct tide_err *err)
+{
+    struct tide_credentials only = {.server_name = NULL};
+    struct ssl_ctx_st *system = NULL;
+    enum tide_rc rc;
+
+    if (credentials && target->secure) {
+        only.server_name = credentials->server_name;
+        only.tls = credentials->tls;
+    }
+    if (target->secure && !only.tls) {
+        rc = tide_tls_client(NULL, NULL, NULL, &system, err);
+        if (rc != TIDE_OK)
+            return rc;
+        only.tls = system;
+    }
+    rc = tide_channel_open(target->host, target->port, &only, deadline_us, ret, err);
+    SSL_CTX_free(system); /* the channel has its own reference */
+    return rc;
+}
+
+static int request_make(char request[PATH_MAX_BYTES], const struct target *target, const char *path,
+                        const struct tide_credentials *credentials)
+{
+    const bool bracket = strchr(target->host, ':');
+    struct tide_text token = {"", 0};
+
+    if (credentials && credentials->token.text.len > 0)
+        token = credentials->token.text;
+    return snprintf(request, PATH_MAX_BYTES,
+                    "GET %s%s HTTP/1.1\r\nHost: %s%s%s:%s\r\nUser-Agent: tidemark/" TIDEMARK_VERSION
+                    "\r\nAccept: */*\r\n%s%.*s%sConnection: close\r\n\r\n",
+                    target->prefix, path, bracket ? "[" : "", target->host, bracket ? "]" : "",
+                    target->port, token.len > 0 ? "Authorization: Bearer " : "", (int)token.len,
+                    token.start, token.len > 0 ? "\r\n" : "");
+}
+
+enum tide_rc tide_http_get(const struct tide_reach *reach, const char *path, int timeout_ms,
+                           size_t body_max, struct tide_http_answer *ret, struct tide_err *err)
 {
     int64_t deadline_us = tide_clock_mono_us() + (int64_t)timeout_ms * 1000;
+    struct tide_channel *channel;
     struct target target;
     char request[PATH_MAX_BYTES];
     enum tide_rc rc;
-    int len, fd = -1;
+    int len;
 
-    rc = target_parse(url, &target, err);
+    rc = target_parse(reach->url, &target, err);
     if (rc != TIDE_OK)
         return rc;
-    len = snprintf(request, sizeof request,
-                   "GET %s%s HTTP/1.1\r\nHost: %s%s%s:%s\r\nUser-Agent: tidemark/" TIDEMARK_VERSION
-                   "\r\nAccept: */*\r\nConnection: close\r\n\r\n",
-                   target.prefix, path, strchr(target.host, ':') ? "[" : "", target.host,
-                   strchr(target.host, ':') ? "]" : "", target.port);
+    len = request_make(request, &target, path, reach->credentials);
     if (len < 0 || (size_t)len >= sizeof request) {
         tide_err_set(err, "request is over %zu bytes", sizeof request);
         return TIDE_USAGE;
     }
-    rc = tide_net_connect(target.host, target.port, deadline_us, &fd, err);
+    rc = reach_open(&target, reach->credentials, deadline_us, &channel, err);
     if (rc != TIDE_OK)
         return rc;
-    rc = request_write(fd, request, (size_t)len, deadline_us, err);
+    rc = request_write(channel, request, (size_t)len, deadline_us, err);
     if (rc == TIDE_OK)
-        rc = answer_read(fd, deadline_us, body_max, ret, err);
+        rc = answer_read(channel, deadline_us, body_max, ret, err);
     if (rc != TIDE_OK && rc != TIDE_STOPPED)
         tide_err_wrap(err, "%s:%s", target.host, target.port);
-    close(fd);
+    tide_channel_close(channel);
     return rc;
 }
 

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "credentials.h"
 #include "tidemark/err.h"
 
 #define TIDE_HTTP_HEAD_MAX (64 * 1024)
@@ -17,17 +18,27 @@ struct tide_http_answer {
     size_t body_len;
 };
 
-/* GETs url ("http://host[:port][/prefix]") + path ("/api/v3/...?...").
+/* Where a daemon answers, and what it is shown: the token, and over https what its certificate is
+ * held against. */
+struct tide_reach {
+    const char *url;                            /* "http[s]://host[:port][/prefix]" */
+    const struct tide_credentials *credentials; /* NULL: none */
+};
+
+/* GETs reach->url + path ("/api/v3/...?...").
  *
  * Bounds   the whole exchange takes at most timeout_ms; head TIDE_HTTP_HEAD_MAX, body body_max
- * bytes Returns  TIDE_OK           an answer of any status; ret belongs to the caller TIDE_USAGE
- * the URL is none of ours TIDE_UNAVAILABLE  nobody there, gone in the middle, or too slow
+ *          bytes
+ * Returns  TIDE_OK           an answer of any status; ret belongs to the caller
+ *          TIDE_USAGE        the URL is none of ours
+ *          TIDE_UNAVAILABLE  nobody there, gone in the middle, or too slow
+ *          TIDE_REFUSED      over https: it is not whom it should be
  *          TIDE_MALFORMED    it does not speak HTTP/1
  *          TIDE_TOO_LARGE    over a bound
  *          TIDE_STOPPED      a signal asked to stop
  */
-enum tide_rc tide_http_get(const char *url, const char *path, int timeout_ms, size_t body_max,
-                           struct tide_http_answer *ret, struct tide_err *err);
+enum tide_rc tide_http_get(const struct tide_reach *reach, const char *path, int timeout_ms,
+                           size_t body_max, struct tide_http_answer *ret, struct tide_err *err);
 void tide_http_answer_fini(struct tide_http_answer *answer);
 
 /* Appends text to out, %XX for everything that is not unreserved (RFC 3986). Returns the new

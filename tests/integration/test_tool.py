@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """The tool beside the daemon: send (exactly once over reruns), demo, the tables and their --json, bench, exit codes."""
+import hashlib
 import json
 import os
 import shutil
@@ -231,6 +232,34 @@ class Secured(unittest.TestCase):
                 self.assertIn("shared_key mismatch", self.tool(*command, *self.to, *cases[0][0], status=1).stderr)
                 self.assertIn("asks for a shared key", self.tool(*command, *self.to, *self.tls, status=1).stderr)
         self.assertEqual(self.daemon.ledger()["received"], before)
+
+    def test_who_shows_a_token_gets_answers_over_https(self):
+        self.files.write("token", b"t0k3n-of-the-tool\n")
+        self.files.write("blanks", b"a b\n")
+        self.files.write("tokens", b"read %s tool\n" % hashlib.sha256(b"t0k3n-of-the-tool").hexdigest().encode())
+        with Daemon({"tls.cert_file": self.server[0], "tls.key_file": self.server[1],
+                     "auth.http_tokens_file": self.files.path + "/tokens"}) as daemon:
+            url = ["--url", daemon.rest.url]
+            good = url + ["--ca-file", self.server[0]]
+            for command in ("status", "modules", "health", "history"):
+                with self.subTest(command=command):
+                    self.assertIn("{", self.tool(command, *good, "--token-file", "token", "--json").stdout)
+            self.tool("status", *good, env={"TIDE_TOKEN": "t0k3n-of-the-tool"})
+            for words, status, said in (
+                    (good, 1, "a token is needed: Authorization: Bearer TOKEN; name its file with --token-file"),
+                    (good + ["--token-file", "key"], 1, "this token is not known here"),
+                    (good + ["--token-file", "blanks"], 2, "expected letters, digits and signs without blanks"),
+                    (url + ["--token-file", "token"], 1, "its certificate does not do"),
+                    (url + ["--ca-file", self.friend[0], "--token-file", "token"], 1, "its certificate does not do"),
+                    (good + ["--token-file", "token", "--server-name", "other"], 1, "hostname mismatch"),
+                    (["--url", "http" + daemon.rest.url[5:], "--token-file", "token"], 69, "no daemon answers at")):
+                with self.subTest(words=words):
+                    self.assertIn(said, self.tool("modules", *words, status=status).stderr)
+            bench = ["bench", "ingest", "--forward", "%s:%d" % daemon.forward, "--events", "1000", *good]
+            self.assertEqual(json.loads(self.tool(*bench, "--token-file", "token", "--json").stdout)["books"], "ok")
+            self.assertIn("a token is needed", self.tool(*bench, status=1).stderr)
+            self.assertNotIn("t0k3n", daemon.log())
+            daemon.stop()
 
     def test_a_key_where_none_is_asked_for_is_told_of(self):
         with Daemon() as daemon:
