@@ -11,9 +11,10 @@
 static const struct tide_command *const commands[] = {
     &tide_command_status,       &tide_command_modules,       &tide_command_history,
     &tide_command_health,       &tide_command_send,          &tide_command_demo,
-    &tide_command_bench_ingest, &tide_command_bench_storage, &tide_command_backup,
-    &tide_command_restore,      &tide_command_verify,        &tide_command_compact,
-    &tide_command_migrate,      &tide_command_export,        &tide_command_import,
+    &tide_command_bench_ingest, &tide_command_bench_storage, &tide_command_bench_query,
+    &tide_command_backup,       &tide_command_restore,       &tide_command_verify,
+    &tide_command_compact,      &tide_command_migrate,       &tide_command_export,
+    &tide_command_import,
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 
