@@ -61,6 +61,10 @@ const struct tide_option tide_option[] = {
      .type = TIDE_OPTION_SWITCH,
      FIELD(check),
      .help = "print ok, or what is wrong, and leave"},
+    {.name = "--show-config",
+     .type = TIDE_OPTION_SWITCH,
+     FIELD(show),
+     .help = "print what is in effect, with origins, as JSON, and leave"},
     {.name = "--version",
      .type = TIDE_OPTION_SWITCH,
      FIELD(version),
@@ -677,7 +681,9 @@ void tide_option_help(FILE *out)
 {
     fputs("usage: tidemarkd [--config FILE] [--data-dir DIR] [--forward ADDR:PORT] [--http "
           "ADDR:PORT]\n"
-          "                 [--set section.key=value]... [--check-config] [--version] [--help]\n\n"
+          "                 [--set section.key=value]... [--check-config] [--show-config] "
+          "[--version] "
+          "[--help]\n\n"
           "Takes module log events in the Fluentd Forward protocol, rolls them up, keeps the "
           "roll-ups\n"
           "on disk and answers questions about them over HTTP.\n\n",
