@@ -140,7 +140,7 @@ enum tide_rc tide_snapshot_open(struct tide_store *store, struct tide_snapshot *
     }
     snapshot->store = store;
     enlist(snapshot); /* from here on nobody reopens the environment */
-    if (store->env) {
+    if (store->env && !atomic_load(&store->reopening)) {
         snapshot->reader = reader_take(store);
         rc = settle(snapshot, NULL, err);
     } else {

@@ -116,6 +116,13 @@ void tide_json_end(struct tide_json *json)
     tide_body_add(json->body, &json->closer[json->depth], 1);
 }
 
+void tide_json_filled(struct tide_json *json, size_t len)
+{
+    assert(json->depth > 0 && !json->filled[json->depth - 1]);
+    json->filled[json->depth - 1] = true;
+    json->body->len += len;
+}
+
 void tide_json_null(struct tide_json *json, const char *key)
 {
     begin(json, key);

@@ -9,11 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <event2/buffer.h>
 #include <event2/keyvalq_struct.h>
 #include <zlib.h>
 
 #include "accept.h"
+#include "stats.h"
+#include "tidemark/clock.h"
 #include "tidemark/hash.h"
 
 #define GZIP_MIN  1024 /* bytes; below it the saving is less than a packet */
@@ -22,20 +25,11 @@
 static const char *title_of(int status)
 {
     switch (status) {
-    case 200:
-        return "OK";
-    case 304:
-        return "Not Modified";
-    case 400:
-        return "Bad Request";
-    case 404:
-        return "Not Found";
-    case 405:
-        return "Method Not Allowed";
-    case 500:
-        return "Internal Server Error";
-    case 503:
-        return "Service Unavailable";
+#define TIDE_X(code, title) \
+    case code:              \
+        return title;
+        TIDE_HTTP_CODES(TIDE_X)
+#undef TIDE_X
     default:
         assert(0 && "a status without a title");
         return "";
@@ -178,6 +172,22 @@ static void make_etag(const struct tide_reply *reply, char etag[ETAG_SIZE])
                                              reply->payload_len));
 }
 
+/* Written anew once a second in each thread. */
+static const char *date_text(void)
+{
+    static _Thread_local char text[40];
+    static _Thread_local time_t written = -1;
+    time_t now = (time_t)(tide_clock_wall_us() / 1000000);
+    struct tm parts;
+
+    if (now != written) {
+        gmtime_r(&now, &parts);
+        strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &parts); /* locale is C */
+        written = now;
+    }
+    return text;
+}
+
 static void add_cache_headers(struct evkeyvalq *headers, const char *etag)
 {
     if (etag) {
@@ -211,13 +221,82 @@ static struct evbuffer *lend_body(struct tide_body *body)
     return NULL;
 }
 
-int tide_reply_send(struct tide_reply *reply, struct evhttp_request *request, size_t *ret_bytes)
+static void add_cors_headers(struct evkeyvalq *headers, const struct tide_exchange *exchange)
+{
+    if (!exchange->allow_origin)
+        return;
+    evhttp_add_header(headers, "Access-Control-Allow-Origin", exchange->allow_origin);
+    if (exchange->preflight) {
+        evhttp_add_header(headers, "Access-Control-Allow-Methods", "GET, HEAD");
+        evhttp_add_header(headers, "Access-Control-Allow-Headers", "Authorization");
+        evhttp_add_header(headers, "Access-Control-Max-Age", "600");
+    } else {
+        evhttp_add_header(headers, "Access-Control-Expose-Headers", "ETag, X-Next-Cursor");
+    }
+}
+
+static void add_headers(struct evkeyvalq *headers, const struct tide_reply *reply, int status,
+                        const struct tide_exchange *exchange, const char *etag)
+{
+    evhttp_add_header(headers, "Date", date_text());
+    evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
+    evhttp_add_header(headers, "Vary",
+                      exchange->cors ? "Accept, Accept-Encoding, Origin"
+                                     : "Accept, Accept-Encoding");
+    add_cache_headers(headers, etag);
+    add_cors_headers(headers, exchange);
+    if (exchange->challenge)
+        evhttp_add_header(headers, "WWW-Authenticate", exchange->challenge);
+    if (status == 405)
+        evhttp_add_header(headers, "Allow", "GET, HEAD");
+    if (status == 503)
+        evhttp_add_header(headers, "Retry-After", "1");
+    if (exchange->close)
+        evhttp_add_header(headers, "Connection", "close");
+    if (status != 304 && status != 204) {
+        evhttp_add_header(headers, "Content-Type", reply->type);
+        if (reply->next_cursor[0])
+            evhttp_add_header(headers, "X-Next-Cursor", reply->next_cursor);
+    }
+}
+
+/* The body and what is said of it; NULL: there is none to send. */
+static struct evbuffer *take_body(struct tide_reply *reply, struct evhttp_request *request,
+                                  int *status, size_t *ret_bytes)
+{
+    struct evkeyvalq *out = evhttp_request_get_output_headers(request);
+    const char *accepted =
+        evhttp_find_header(evhttp_request_get_input_headers(request), "Accept-Encoding");
+    struct evbuffer *buffer;
+    char length[24];
+    size_t bytes;
+
+    if (reply->body.len > GZIP_MIN && tide_accept_gzip(accepted) && compress_body(&reply->body))
+        evhttp_add_header(out, "Content-Encoding", "gzip");
+    bytes = reply->body.len;
+    snprintf(length, sizeof(length), "%zu", bytes);
+    evhttp_add_header(out, "Content-Length", length);
+    if (evhttp_request_get_command(request) == EVHTTP_REQ_HEAD)
+        return NULL;
+    buffer = lend_body(&reply->body);
+    if (buffer) {
+        *ret_bytes = bytes;
+        return buffer;
+    }
+    /* No memory for a buffer header: the length is promised, so the connection must go. */
+    evhttp_remove_header(out, "Content-Length");
+    evhttp_add_header(out, "Content-Length", "0");
+    evhttp_add_header(out, "Connection", "close");
+    *status = 503;
+    return NULL;
+}
+
+int tide_reply_send(struct tide_reply *reply, struct evhttp_request *request,
+                    const struct tide_exchange *exchange, size_t *ret_bytes)
 {
     struct evkeyvalq *in = evhttp_request_get_input_headers(request);
-    struct evkeyvalq *out = evhttp_request_get_output_headers(request);
-    bool head = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
     struct evbuffer *buffer = NULL;
-    char etag[ETAG_SIZE] = "", length[24];
+    char etag[ETAG_SIZE] = "";
     int status = reply->status;
 
     if (reply->closed && status == 200) {
@@ -226,35 +305,10 @@ int tide_reply_send(struct tide_reply *reply, struct evhttp_request *request, si
             status = 304;
     }
     *ret_bytes = 0;
-    evhttp_add_header(out, "X-Content-Type-Options", "nosniff");
-    evhttp_add_header(out, "Vary", "Accept, Accept-Encoding");
-    add_cache_headers(out, etag[0] ? etag : NULL);
-    if (status != 304) {
-        evhttp_add_header(out, "Content-Type", reply->type);
-        if (reply->next_cursor[0])
-            evhttp_add_header(out, "X-Next-Cursor", reply->next_cursor);
-        if (status == 405)
-            evhttp_add_header(out, "Allow", "GET, HEAD");
-        if (reply->body.len > GZIP_MIN &&
-            tide_accept_gzip(evhttp_find_header(in, "Accept-Encoding")) &&
-            compress_body(&reply->body))
-            evhttp_add_header(out, "Content-Encoding", "gzip");
-        snprintf(length, sizeof(length), "%zu", reply->body.len);
-        evhttp_add_header(out, "Content-Length", length);
-        if (!head) {
-            *ret_bytes = reply->body.len;
-            buffer = lend_body(&reply->body);
-            if (!buffer) {
-                /* No memory for a buffer header: the length is promised, so the connection must go.
-                 */
-                evhttp_remove_header(out, "Content-Length");
-                evhttp_add_header(out, "Content-Length", "0");
-                evhttp_add_header(out, "Connection", "close");
-                *ret_bytes = 0;
-                status = 503;
-            }
-        }
-    }
+    add_headers(evhttp_request_get_output_headers(request), reply, status, exchange,
+                etag[0] ? etag : NULL);
+    if (status != 304 && status != 204)
+        buffer = take_body(reply, request, &status, ret_bytes);
     evhttp_send_reply(request, status, title_of(status), buffer);
     if (buffer)
         evbuffer_free(buffer);

@@ -20,6 +20,7 @@
 #include "reader.h"
 #include "shares.h"
 #include "show.h"
+#include "tidemark/api.h"
 #include "tidemark/tls.h"
 
 #define ENV_PREFIX "TIDEMARK_"
@@ -557,6 +558,18 @@ static enum tide_rc check_tls(const struct tide_config *config, struct tide_err 
     return rc;
 }
 
+static enum tide_rc check_tokens(const struct tide_config *config, struct tide_err *err)
+{
+    enum tide_rc rc;
+
+    if (!config->http_tokens_file[0])
+        return TIDE_OK;
+    rc = tide_api_check_tokens(config->http_tokens_file, err);
+    if (rc)
+        tide_err_wrap(err, "auth.http_tokens_file");
+    return rc;
+}
+
 static enum tide_rc check_whole(struct loader *loader, struct tide_err *err)
 {
     struct tide_config *config = loader->config;
@@ -564,10 +577,11 @@ static enum tide_rc check_whole(struct loader *loader, struct tide_err *err)
     enum tide_rc rc;
 
     if ((rc = check_times(loader, err)) || (rc = check_tls(config, err)) ||
+        (rc = check_tokens(config, err)) ||
         (rc = check_address(config, "--forward", config->forward, sizeof(config->forward), closed,
                             "auth.shared_key_file, tls.client_ca_file, ", err)) ||
-        (rc =
-             check_address(config, "--http", config->http, sizeof(config->http), false, "", err)) ||
+        (rc = check_address(config, "--http", config->http, sizeof(config->http),
+                            config->http_tokens_file[0], "auth.http_tokens_file, ", err)) ||
         (rc = check_keeps(loader, err)))
         return rc;
     return tide_levels_close(&loader->levels, &config->health, err);

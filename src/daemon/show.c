@@ -68,6 +68,7 @@ static json_t *value_of(const struct tide_option *option, const struct tide_conf
         return json_boolean(*(const bool *)field);
     case TIDE_OPTION_TEXT:
     case TIDE_OPTION_PATH:
+    case TIDE_OPTION_ORIGINS:
         return field[0] ? json_string(field) : json_null();
     case TIDE_OPTION_SWITCH:
     case TIDE_OPTION_PAIR:

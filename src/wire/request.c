@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <string.h>
 #include "cursor.h"
+#include "tidemark/bytes.h"
 
 #define TAG_MAX 256
 
@@ -154,14 +155,6 @@ struct tide_hash128 tide_request_identity(const struct tide_request *request, ui
 
 /* ---- structured chunk ids ---- */
 
-static int hex_digit(uint8_t byte)
-{
-    if (byte >= '0' && byte <= '9')
-        return byte - '0';
-    byte |= 0x20;
-    return byte >= 'a' && byte <= 'f' ? byte - 'a' + 10 : -1;
-}
-
 /* A decimal number at *at, up to the end or `stop`, which is stepped over. */
 static bool read_decimal(const uint8_t **at, const uint8_t *end, uint8_t stop, uint64_t *ret)
 {
@@ -192,7 +185,7 @@ bool tide_request_origin(const struct tide_request *request, struct tide_origin 
     if (memcmp(at, "v1:", 3) != 0 || at[ORIGIN_PREFIX - 1] != ':')
         return false;
     for (int i = 0; i < 16; i++) {
-        int high = hex_digit(at[3 + 2 * i]), low = hex_digit(at[4 + 2 * i]);
+        int high = tide_hex_digit((char)at[3 + 2 * i]), low = tide_hex_digit((char)at[4 + 2 * i]);
 
         if (high < 0 || low < 0)
             return false;

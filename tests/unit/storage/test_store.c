@@ -515,7 +515,7 @@ static void a_write_that_fails_is_taken_back_and_the_retry_succeeds(void **state
     do
         n += 2;
     while (!world_commit(&world, n, 2, world.now_us, &err));
-    check_failed_commit(&world, n, TIDE_IO, TIDE_STORE_FAILED);
+    check_failed_commit(&world, n, TIDE_IO, TIDE_STORE_IN_DOUBT);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &whole), 0);
     must_commit(&world, n, 2);
     assert_int_equal(world.books.chunks_duplicate, 0);
