@@ -8,14 +8,24 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pages.h"
+
 static const struct tide_command *const commands[] = {
-    &tide_command_status,       &tide_command_modules,       &tide_command_history,
-    &tide_command_health,       &tide_command_send,          &tide_command_demo,
-    &tide_command_bench_ingest, &tide_command_bench_storage, &tide_command_backup,
-    &tide_command_restore,      &tide_command_verify,        &tide_command_compact,
-    &tide_command_migrate,      &tide_command_export,        &tide_command_import,
+    &tide_command_status,      &tide_command_top,          &tide_command_modules,
+    &tide_command_history,     &tide_command_health,       &tide_command_send,
+    &tide_command_demo,        &tide_command_bench_ingest, &tide_command_bench_storage,
+    &tide_command_backup,      &tide_command_restore,      &tide_command_verify,
+    &tide_command_compact,     &tide_command_migrate,      &tide_command_export,
+    &tide_command_import,      &tide_command_doctor,       &tide_command_config_check,
+    &tide_command_config_show, &tide_command_completion,   &tide_command_man,
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
+
+const struct tide_command *const *tide_commands(size_t *ret_count)
+{
+    *ret_count = COMMANDS;
+    return commands;
+}
 
 volatile sig_atomic_t tide_stopping;
 
