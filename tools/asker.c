@@ -1,87 +1,36 @@
 /* asker - see the door. The daemon states the length of every answer, so that is all it reads. */
 #include "asker.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
+#include "channel.h"
 #include "http.h"
-#include "net.h"
 #include "tidemark/clock.h"
 
-#define REQUEST_MAX 4096
+#define READ_STEP 65536
 
 enum tide_rc tide_asker_open(struct tide_asker *asker, const char *url, int timeout_ms,
                              struct tide_err *err)
 {
-    static const char scheme[] = "http://";
-    char host[TIDE_HOST_SIZE], port[TIDE_PORT_SIZE];
-    enum tide_rc rc;
-
-    *asker = (struct tide_asker){.fd = -1, .timeout_ms = timeout_ms};
-    if (strncasecmp(url, scheme, strlen(scheme)) != 0) {
-        tide_err_set(err, "expected a URL such as http://127.0.0.1:8640, got '%s'", url);
-        return TIDE_USAGE;
-    }
-    snprintf(asker->host, sizeof asker->host, "%.*s", (int)strcspn(url + strlen(scheme), "/"),
-             url + strlen(scheme));
-    rc = tide_net_split(asker->host, host, port, err);
-    if (rc == TIDE_OK)
-        rc = tide_net_connect(host, port, tide_clock_mono_us() + timeout_ms * INT64_C(1000),
-                              &asker->fd, err);
-    return rc;
+    *asker = (struct tide_asker){.url = url, .timeout_ms = timeout_ms};
+    return tide_http_connect(url, tide_clock_mono_us() + timeout_ms * INT64_C(1000),
+                             &asker->channel, err);
 }
 
 void tide_asker_close(struct tide_asker *asker)
 {
-    if (asker->fd >= 0)
-        close(asker->fd);
+    tide_channel_close(asker->channel);
     free(asker->bytes);
-    *asker = (struct tide_asker){.fd = -1};
-}
-
-static enum tide_rc wait_for(struct tide_asker *asker, short events, int64_t deadline_us,
-                             struct tide_err *err)
-{
-    enum tide_rc rc = tide_net_wait(asker->fd, events, deadline_us);
-
-    if (rc != TIDE_AGAIN)
-        return rc;
-    tide_err_set(err, "no answer within %d ms", asker->timeout_ms);
-    return TIDE_UNAVAILABLE;
-}
-
-static enum tide_rc send_all(struct tide_asker *asker, const char *text, size_t len,
-                             int64_t deadline_us, struct tide_err *err)
-{
-    enum tide_rc rc = TIDE_OK;
-
-    while (len > 0 && rc == TIDE_OK) {
-        ssize_t sent = send(asker->fd, text, len, MSG_NOSIGNAL);
-
-        if (sent >= 0) {
-            text += sent;
-            len -= (size_t)sent;
-        } else if (errno == EAGAIN || errno == EINTR) {
-            rc = wait_for(asker, POLLOUT, deadline_us, err);
-        } else {
-            tide_err_set(err, "send: %s", strerror(errno));
-            rc = TIDE_UNAVAILABLE;
-        }
-    }
-    return rc;
+    *asker = (struct tide_asker){.channel = NULL};
 }
 
 /* Reads until there are `want` bytes, or, with 0, some more. */
 static enum tide_rc receive(struct tide_asker *asker, size_t want, int64_t deadline_us,
                             struct tide_err *err)
 {
-    size_t goal = want ? want : asker->len + 1, room = goal > 65536 ? goal : 65536;
+    size_t goal = want ? want : asker->len + 1, room = goal > READ_STEP ? goal : READ_STEP;
     enum tide_rc rc = TIDE_OK;
 
     if (asker->capacity < room + 1) {
@@ -93,17 +42,15 @@ static enum tide_rc receive(struct tide_asker *asker, size_t want, int64_t deadl
         asker->capacity = room + 1;
     }
     while (asker->len < goal && rc == TIDE_OK) {
-        ssize_t got =
-            recv(asker->fd, asker->bytes + asker->len, asker->capacity - 1 - asker->len, 0);
+        size_t got = 0;
 
-        if (got > 0) {
-            asker->len += (size_t)got;
-        } else if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
-            rc = wait_for(asker, POLLIN, deadline_us, err);
-        } else {
+        rc = tide_http_receive(asker->channel, asker->bytes + asker->len,
+                               asker->capacity - 1 - asker->len, deadline_us, &got, err);
+        if (rc == TIDE_OK && got == 0) {
             tide_err_set(err, "the daemon closed the connection in the middle of an answer");
             rc = TIDE_UNAVAILABLE;
         }
+        asker->len += got;
     }
     asker->bytes[asker->len] = '\0';
     return rc;
@@ -137,19 +84,15 @@ enum tide_rc tide_asker_get(struct tide_asker *asker, const char *path, struct t
                             struct tide_err *err)
 {
     int64_t deadline_us = tide_clock_mono_us() + asker->timeout_ms * INT64_C(1000);
-    char request[REQUEST_MAX];
-    size_t head, length;
+    char request[TIDE_HTTP_REQUEST_MAX];
+    size_t head, length, len;
     enum tide_rc rc;
     char *end;
-    int len =
-        snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", path, asker->host);
 
-    if (len < 0 || (size_t)len >= sizeof request) {
-        tide_err_set(err, "a path of more than %d bytes", REQUEST_MAX);
-        return TIDE_TOO_LARGE;
-    }
     asker->len = 0;
-    rc = send_all(asker, request, (size_t)len, deadline_us, err);
+    rc = tide_http_request(asker->url, path, false, request, &len, err);
+    if (rc == TIDE_OK)
+        rc = tide_http_send(asker->channel, request, len, deadline_us, err);
     while (rc == TIDE_OK && !head_end(asker)) {
         if (asker->len > TIDE_HTTP_HEAD_MAX) {
             tide_err_set(err, "that is no answer of tidemarkd");

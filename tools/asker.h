@@ -7,10 +7,12 @@
 #include <stdint.h>
 #include "tidemark/err.h"
 
+struct tide_channel;
+
 struct tide_asker {
-    int fd; /* -1: not connected */
+    struct tide_channel *channel; /* NULL: not connected */
+    const char *url;              /* the caller's */
     int timeout_ms;
-    char host[80];
     char *bytes; /* of the answer, head first */
     size_t len, capacity;
 };
@@ -21,7 +23,8 @@ struct tide_asked {
     size_t body_len;
 };
 
-/* Connects to "http://host:port". timeout_ms: for each exchange. close accepts what never opened.
+/* Connects to url, which outlives it. timeout_ms: for each exchange. close accepts what never
+ * opened.
  */
 enum tide_rc tide_asker_open(struct tide_asker *asker, const char *url, int timeout_ms,
                              struct tide_err *err);

@@ -359,7 +359,6 @@ static int run(const struct tide_args *args)
     if (!bench)
         return tide_tool_fail(args, TIDE_NO_MEMORY, NULL);
     bench->args = args;
-    bench->asker.fd = -1;
     bench->times = (uint32_t)tide_args_number(args, "times");
     tide_log_set_level(TIDE_WARNING);
     rc = options_check(args, &bench->err);
@@ -408,6 +407,8 @@ static const struct tide_option options[] = {
     {"dir", "PATH", ".", "where its store is made, and removed afterwards", TIDE_OPTION_TEXT, 1,
      900},
     {"url", "URL", NULL, "ask this running daemon instead", TIDE_OPTION_TEXT, 1, 500},
+    TIDE_OPTION_TOKEN,
+    TIDE_OPTIONS_HTTPS,
     {"pid", "N", NULL, "its process, for the CPU figures", TIDE_OPTION_NUMBER, 1, INT32_MAX},
     TIDE_OPTION_PROGRESS,
     TIDE_OPTION_JSON,
