@@ -88,6 +88,36 @@ enum tide_rc tide_raw_look(const char *dir, struct tide_raw_head *ret, struct ti
     return rc;
 }
 
+enum tide_rc tide_raw_readers(const char *dir, uint32_t *ret_taken, uint32_t *ret_places,
+                              struct tide_err *err)
+{
+    char path[PATH_SIZE];
+    MDB_env *env = NULL;
+    MDB_envinfo info;
+    enum tide_rc rc = copy_must_hold_store(dir, err);
+    int code;
+
+    if (rc)
+        return rc;
+    if (!copy_is_lived_in(dir))
+        return TIDE_NOT_FOUND;
+    snprintf(path, sizeof(path), "%s/tidemark.mdb", dir);
+    code = mdb_env_create(&env);
+    if (!code)
+        code = mdb_env_open(env, path, MDB_RDONLY | MDB_NOSUBDIR | MDB_NOTLS, 0600);
+    if (!code)
+        code = mdb_env_info(env, &info);
+    if (env)
+        mdb_env_close(env);
+    if (code) {
+        tide_err_set(err, "open %s: %s", path, mdb_strerror(code));
+        return tide_rc_from_lmdb(code);
+    }
+    *ret_taken = info.me_numreaders;
+    *ret_places = info.me_maxreaders;
+    return TIDE_OK;
+}
+
 /* ---- the file ---- */
 
 /* With the first transaction: until then others in this process may look at the file, and LMDB

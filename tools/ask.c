@@ -26,13 +26,13 @@ static enum tide_rc refusal(const struct tide_http_answer *answer, const char *p
     switch (answer->status) {
     case 400:
         return TIDE_USAGE;
-    case 404:
-        return TIDE_NOT_FOUND;
     case 401:
     case 403:
         if (strlen(err->text) + 64 < sizeof err->text)
-            strcat(err->text, "; name its file with --token-file");
+            strcat(err->text, "; name a token with --token-file or $TIDE_TOKEN");
         return TIDE_REFUSED;
+    case 404:
+        return TIDE_NOT_FOUND;
     case 503:
         return TIDE_UNAVAILABLE;
     default:
@@ -41,13 +41,13 @@ static enum tide_rc refusal(const struct tide_http_answer *answer, const char *p
 }
 
 /* A GET whose failure says what to do. */
-static enum tide_rc get(const struct tide_reach *reach, const char *path, int timeout_ms,
+static enum tide_rc get(const char *url, const char *path, int timeout_ms,
                         struct tide_http_answer *ret, struct tide_err *err)
 {
-    enum tide_rc rc = tide_http_get(reach, path, timeout_ms, TIDE_HTTP_BODY_MAX, ret, err);
+    enum tide_rc rc = tide_http_get(url, path, timeout_ms, TIDE_HTTP_BODY_MAX, ret, err);
 
     if (rc == TIDE_UNAVAILABLE) {
-        tide_err_wrap(err, "no daemon answers at %s", reach->url);
+        tide_err_wrap(err, "no daemon answers at %s", url);
         if (strlen(err->text) + 64 < sizeof err->text)
             strcat(err->text, "; start tidemarkd, or name its address with --url");
     } else if (rc == TIDE_STOPPED) {
@@ -72,11 +72,11 @@ static enum tide_rc parse(const struct tide_http_answer *answer, const char *pat
     return TIDE_OK;
 }
 
-enum tide_rc tide_ask(const struct tide_reach *reach, const char *path, int timeout_ms,
-                      json_t **ret, struct tide_err *err)
+enum tide_rc tide_ask(const char *url, const char *path, int timeout_ms, json_t **ret,
+                      struct tide_err *err)
 {
     struct tide_http_answer answer;
-    enum tide_rc rc = get(reach, path, timeout_ms, &answer, err);
+    enum tide_rc rc = get(url, path, timeout_ms, &answer, err);
 
     if (rc != TIDE_OK)
         return rc;
@@ -89,14 +89,9 @@ enum tide_rc tide_ask_args(const struct tide_args *args, const char *path, bool 
                            json_t **ret, struct tide_err *err)
 {
     struct tide_http_answer answer;
-    struct tide_credentials credentials;
-    const struct tide_reach reach = {tide_args_text(args, "url"), &credentials};
-    enum tide_rc rc = tide_credentials_asking(&credentials, args, err);
+    enum tide_rc rc = get(tide_args_text(args, "url"), path, (int)tide_args_number(args, "timeout"),
+                          &answer, err);
 
-    if (rc != TIDE_OK)
-        return rc;
-    rc = get(&reach, path, (int)tide_args_number(args, "timeout"), &answer, err);
-    tide_credentials_fini(&credentials);
     if (rc != TIDE_OK)
         return rc;
     *ret = NULL;

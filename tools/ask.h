@@ -8,21 +8,20 @@
 #include "http.h"
 #include "tidemark/err.h"
 
-/* GETs path from there and parses the JSON object it answers with.
+/* GETs path from url and parses the JSON object it answers with.
  *
  * Returns  TIDE_OK           *ret is the answer; the caller drops it
  *          TIDE_NOT_FOUND    404; err has the daemon's words
  *          TIDE_USAGE        400: a parameter is off; err has the daemon's words
  *          TIDE_UNAVAILABLE  not there or 503; err says what to do
- *          TIDE_REFUSED      401, 403: a token is needed, or another one
  *          others            as tide_http_get
  */
-enum tide_rc tide_ask(const struct tide_reach *reach, const char *path, int timeout_ms,
-                      json_t **ret, struct tide_err *err);
+enum tide_rc tide_ask(const char *url, const char *path, int timeout_ms, json_t **ret,
+                      struct tide_err *err);
 
-/* The same with the command's own --url, --timeout and credentials for asking. With --json the body
- * goes to stdout as it came, and *ret is NULL. accept_503: a 503 with a JSON object is an answer
- * too (the daemon's own health). */
+/* The same with the command's own --url and --timeout. With --json the body goes to stdout as it
+ * came, and *ret is NULL. accept_503: a 503 with a JSON object is an answer too (the daemon's own
+ * health). */
 enum tide_rc tide_ask_args(const struct tide_args *args, const char *path, bool accept_503,
                            json_t **ret, struct tide_err *err);
 

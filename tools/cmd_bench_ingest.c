@@ -78,16 +78,15 @@ static double sample_find(const char *text, const char *name)
     return (double)NAN;
 }
 
-static enum tide_rc books_read(const struct tide_reach *reach, struct books *ret,
-                               struct tide_err *err)
+static enum tide_rc books_read(const char *url, struct books *ret, struct tide_err *err)
 {
     struct tide_http_answer metrics;
     json_t *ledger = NULL, *summary = NULL, *of;
     enum tide_rc rc;
 
-    rc = tide_ask(reach, "/api/v3/ingest/ledger", ASK_MS, &ledger, err);
+    rc = tide_ask(url, "/api/v3/ingest/ledger", ASK_MS, &ledger, err);
     if (rc == TIDE_OK)
-        rc = tide_ask(reach, "/api/v3/metrics/summary", ASK_MS, &summary, err);
+        rc = tide_ask(url, "/api/v3/metrics/summary", ASK_MS, &summary, err);
     if (rc == TIDE_OK) {
         of = json_object_get(ledger, "ledger");
         ret->received = tide_figure(of, "received");
@@ -95,7 +94,7 @@ static enum tide_rc books_read(const struct tide_reach *reach, struct books *ret
         ret->chunks = tide_figure(json_object_get(of, "chunks"), "committed");
         ret->requests = tide_figure(json_object_get(summary, "metrics"), "total_requests");
         ret->commits = (double)NAN;
-        if (tide_http_get(reach, "/api/v3/metrics/prometheus", ASK_MS, TIDE_HTTP_BODY_MAX, &metrics,
+        if (tide_http_get(url, "/api/v3/metrics/prometheus", ASK_MS, TIDE_HTTP_BODY_MAX, &metrics,
                           NULL) == TIDE_OK) {
             ret->commits = sample_find(metrics.body, "tidemark_commits_total");
             tide_http_answer_fini(&metrics);
@@ -270,13 +269,12 @@ static enum tide_rc daemon_get(struct bench *bench, struct tide_err *err)
 
 static enum tide_rc measure(struct bench *bench, struct tide_err *err)
 {
-    const struct tide_reach reach = {bench->url, &bench->credentials};
-    enum tide_rc rc = books_read(&reach, &bench->before, err);
+    enum tide_rc rc = books_read(bench->url, &bench->before, err);
 
     if (rc == TIDE_OK)
         rc = tide_load_run(&bench->load, &bench->result, err);
     if (rc == TIDE_OK)
-        rc = books_read(&reach, &bench->after, err);
+        rc = books_read(bench->url, &bench->after, err);
     if (rc == TIDE_OK && bench->child.dir[0])
         bench->disk_bytes = tide_disk_bytes(bench->child.dir);
     return rc;
@@ -285,7 +283,6 @@ static enum tide_rc measure(struct bench *bench, struct tide_err *err)
 static enum tide_rc load_plan(struct bench *bench, struct tide_err *err)
 {
     const struct tide_args *args = bench->args;
-    enum tide_rc rc;
     bool slow = tide_args_flag(args, "one-at-a-time");
     uint64_t events = (uint64_t)tide_args_number(args, "events");
 
@@ -319,12 +316,9 @@ static enum tide_rc load_plan(struct bench *bench, struct tide_err *err)
                           "--forward names");
         return TIDE_USAGE;
     }
-    if (!tide_args_given(args, "forward"))
-        return TIDE_OK;
-    rc = tide_credentials_init(&bench->credentials, args, err);
-    if (rc == TIDE_OK && (rc = tide_credentials_token(&bench->credentials, args, err)))
-        tide_credentials_fini(&bench->credentials);
-    return rc;
+    if (tide_args_given(args, "forward"))
+        return tide_credentials_init(&bench->credentials, args, err);
+    return TIDE_OK;
 }
 
 static int run(const struct tide_args *args)
@@ -392,8 +386,8 @@ static const struct tide_option options[] = {
     {"pid", "N", NULL, "its process, for the CPU figures", TIDE_OPTION_NUMBER, 1, INT32_MAX},
     {"timeout", "TIME", "60s", "give up when no ack comes for this long", TIDE_OPTION_DURATION, 100,
      3600000},
-    TIDE_OPTIONS_CREDENTIALS,
     TIDE_OPTION_TOKEN,
+    TIDE_OPTIONS_CREDENTIALS,
     TIDE_OPTION_PROGRESS,
     TIDE_OPTION_JSON,
     TIDE_OPTION_END};

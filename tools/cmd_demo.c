@@ -31,7 +31,6 @@
 
 struct demo {
     const struct tide_args *args;
-    struct tide_reach reach;
     struct tide_fleet *fleet;
     struct tide_sender *sender;
     struct tide_forward_writer *writer;
@@ -95,6 +94,8 @@ static void row_add(struct tide_table *table, const char *name, const json_t *me
 static enum tide_rc table_fill(const struct demo *demo, struct tide_table *table, json_t *rows,
                                struct tide_err *err)
 {
+    const char *url = tide_args_text(demo->args, "url");
+
     for (size_t i = 0; i < tide_fleet_size(demo->fleet); i++) {
         const char *name = tide_fleet_name(demo->fleet, i);
         char path[256] = "/api/v3/metrics/module";
@@ -102,7 +103,7 @@ static enum tide_rc table_fill(const struct demo *demo, struct tide_table *table
         enum tide_rc rc;
 
         tide_path_parameter(path, sizeof path, "module_id", name);
-        rc = tide_ask(&demo->reach, path, ASK_MS, &answer, err);
+        rc = tide_ask(url, path, ASK_MS, &answer, err);
         if (rc != TIDE_OK && rc != TIDE_NOT_FOUND)
             return rc;
         if (table)
@@ -152,7 +153,8 @@ static void draw_table(struct demo *demo)
 
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
         tide_table_column(table, heads[i], i < 2 ? TIDE_LEFT : TIDE_RIGHT, 0);
-    rc = tide_ask(&demo->reach, "/api/v3/metrics/summary", ASK_MS, &summary, &err);
+    rc = tide_ask(tide_args_text(demo->args, "url"), "/api/v3/metrics/summary", ASK_MS, &summary,
+                  &err);
     if (rc == TIDE_OK)
         rc = table_fill(demo, table, NULL, &err);
     if (demo->live && demo->lines)
@@ -296,7 +298,7 @@ static int run(const struct tide_args *args)
                                   .window = WINDOW,
                                   .retries = TIDE_RETRY_FOR_EVER,
                                   .timeout_ms = 10000};
-    struct demo demo = {.args = args, .reach = {tide_args_text(args, "url"), &credentials}};
+    struct demo demo = {.args = args};
     int64_t start_us = tide_clock_wall_us();
     uint64_t seed = (uint64_t)tide_args_number(args, "seed");
     struct tide_err err = {""};
@@ -308,8 +310,6 @@ static int run(const struct tide_args *args)
         tide_random(&seed, sizeof seed);
     tide_producer_random(demo.producer);
     rc = tide_credentials_init(&credentials, args, &err);
-    if (rc == TIDE_OK && (rc = tide_credentials_token(&credentials, args, &err)))
-        tide_credentials_fini(&credentials);
     if (rc != TIDE_OK)
         return tide_tool_fail(args, rc, &err);
     tide_stop_catch();
@@ -338,6 +338,7 @@ static const struct tide_option options[] = {
     {"forward", "ADDR:PORT", "127.0.0.1:24224", "where the daemon takes events", TIDE_OPTION_TEXT,
      3, 300},
     TIDE_OPTION_URL,
+    TIDE_OPTION_TOKEN,
     {"rate", "N", "400", "requests per second of the whole fleet", TIDE_OPTION_NUMBER, 1, 50000},
     {"duration", "TIME", "0", "stop after this long; 0: run until Ctrl-C", TIDE_OPTION_DURATION, 0,
      INT64_C(31536000000)},
@@ -347,7 +348,6 @@ static const struct tide_option options[] = {
      TIDE_OPTION_DURATION, 1000, 3600000},
     {"seed", "N", NULL, "make the same fleet again", TIDE_OPTION_NUMBER, 0, INT64_MAX},
     TIDE_OPTIONS_CREDENTIALS,
-    TIDE_OPTION_TOKEN,
     TIDE_OPTION_JSON,
     TIDE_OPTION_END};
 

@@ -1,6 +1,5 @@
 /* credentials - what a command shows to a daemon that asks who it is, and how it makes sure whom it
- * talks to: the shared key, a user and his password, TLS with an authority and a certificate; to
- * its REST port a token.
+ * talks to: the shared key, a user and his password, TLS with an authority and a certificate.
  *
  * Secrets come from a file or from the environment. No option takes one as a word: every user of
  * the machine can read a command line.
@@ -15,7 +14,6 @@
 
 #define TIDE_KEY_ENVIRONMENT      "TIDE_SHARED_KEY"
 #define TIDE_PASSWORD_ENVIRONMENT "TIDE_PASSWORD"
-#define TIDE_TOKEN_ENVIRONMENT    "TIDE_TOKEN"
 
 struct ssl_ctx_st;
 
@@ -25,8 +23,14 @@ struct tide_secret {
     struct tide_text text; /* len 0: there is none */
 };
 
+/* The secret that the option names, or that the environment has. TIDE_USAGE: the file is not what
+ * it should be. */
+enum tide_rc tide_secret_init(struct tide_secret *secret, const struct tide_args *args,
+                              const char *option, const char *variable, struct tide_err *err);
+void tide_secret_fini(struct tide_secret *secret); /* wipes it */
+
 struct tide_credentials {
-    struct tide_secret key, password, token;
+    struct tide_secret key, password;
     const char *user; /* NULL: none */
     const char
         *server_name;       /* that the daemon's certificate must have; NULL: that of the address */
@@ -34,14 +38,6 @@ struct tide_credentials {
 };
 
 /* The rows of every command that feeds a daemon. */
-#define TIDE_OPTION_FILE(name, help)                        \
-    {                                                       \
-        name, "FILE", NULL, help, TIDE_OPTION_TEXT, 1, 4000 \
-    }
-#define TIDE_OPTION_NAME(name, help)                       \
-    {                                                      \
-        name, "NAME", NULL, help, TIDE_OPTION_TEXT, 1, 253 \
-    }
 #define TIDE_OPTIONS_CREDENTIALS                                                                 \
     TIDE_OPTION_FILE("shared-key-file",                                                          \
                      "one line, the key the daemon asks for; else $" TIDE_KEY_ENVIRONMENT),      \
@@ -55,16 +51,6 @@ struct tide_credentials {
         TIDE_OPTION_FILE("key-file", "the certificate's key (PEM)"),                             \
         TIDE_OPTION_NAME("server-name", "what the daemon's certificate says, if not the address")
 
-/* The rows of every command that asks a daemon. */
-#define TIDE_OPTION_TOKEN          \
-    TIDE_OPTION_FILE("token-file", \
-                     "one line, the token that REST asks for; else $" TIDE_TOKEN_ENVIRONMENT)
-#define TIDE_OPTIONS_ASKING                                                               \
-    TIDE_OPTION_TOKEN,                                                                    \
-        TIDE_OPTION_FILE("ca-file",                                                       \
-                         "https: trust these authorities only (PEM); else the system's"), \
-        TIDE_OPTION_NAME("server-name", "what the daemon's certificate says, if not the address")
-
 /* Lines for the help of such a command. */
 #define TIDE_HELP_CREDENTIALS                                                                     \
     "A key and a password come from a file or from the environment, never from the command\n"     \
@@ -75,13 +61,6 @@ struct tide_credentials {
  * options do not go together. Free it with fini. */
 enum tide_rc tide_credentials_init(struct tide_credentials *credentials,
                                    const struct tide_args *args, struct tide_err *err);
-/* The token alone, for commands that feed and ask. */
-enum tide_rc tide_credentials_token(struct tide_credentials *credentials,
-                                    const struct tide_args *args, struct tide_err *err);
-
-/* Likewise for a command that only asks. */
-enum tide_rc tide_credentials_asking(struct tide_credentials *credentials,
-                                     const struct tide_args *args, struct tide_err *err);
 void tide_credentials_fini(struct tide_credentials *credentials); /* wipes the secrets */
 
 /* One of the options was given on the command line. */

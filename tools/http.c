@@ -1,11 +1,11 @@
-/* The exchange is: connect (http or https), write the request, read everything until the answer is
- * whole, close. All bytes go into one growing buffer; the head is parsed once its empty line is
- * there, then the body ends by Content-Length, by its last chunk or by the close of the connection.
- * We ask for no compression and no keep-alive, so nothing else can follow.
+/* The exchange is: connect, write the request, read everything until the answer is whole, close.
+ * All bytes go into one growing buffer; the head is parsed once its empty line is there, then the
+ * body ends by Content-Length, by its last chunk or by the close of the connection. We ask for no
+ * compression and no keep-alive, so nothing else can follow.
  */
 #include "http.h"
 
-#include <openssl/ssl.h>
+#include <assert.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -13,17 +13,16 @@
 #include <string.h>
 #include <strings.h>
 
+#include "access.h"
 #include "channel.h"
 #include "net.h"
 #include "tidemark/clock.h"
-#include "tidemark/tls.h"
 
 #define URL_PREFIX_MAX 512
-#define PATH_MAX_BYTES 8192
 #define READ_STEP      16384
 
 struct target {
-    bool secure;
+    bool tls;
     char host[TIDE_HOST_SIZE];
     char port[TIDE_PORT_SIZE];
     char prefix[URL_PREFIX_MAX];
@@ -46,17 +45,17 @@ struct head {
 
 static enum tide_rc target_parse(const char *url, struct target *ret, struct tide_err *err)
 {
-    static const char *const scheme[] = {"http://", "https://"};
+    static const char plain[] = "http://", secure[] = "https://";
     char address[TIDE_HOST_SIZE + TIDE_PORT_SIZE + 4];
     size_t authority_len, prefix_len;
     const char *authority, *bracket;
 
-    ret->secure = strncasecmp(url, scheme[1], strlen(scheme[1])) == 0;
-    if (!ret->secure && strncasecmp(url, scheme[0], strlen(scheme[0])) != 0) {
+    ret->tls = strncasecmp(url, secure, strlen(secure)) == 0;
+    if (!ret->tls && strncasecmp(url, plain, strlen(plain)) != 0) {
         tide_err_set(err, "expected a URL such as http://127.0.0.1:8640, got '%s'", url);
         return TIDE_USAGE;
     }
-    authority = url + strlen(scheme[ret->secure]);
+    authority = url + strlen(ret->tls ? secure : plain);
     authority_len = strcspn(authority, "/?#");
     prefix_len = strlen(authority + authority_len);
     while (prefix_len && authority[authority_len + prefix_len - 1] == '/')
@@ -73,14 +72,14 @@ static enum tide_rc target_parse(const char *url, struct target *ret, struct tid
         snprintf(address, sizeof address, "%.*s", (int)authority_len, authority);
     else
         snprintf(address, sizeof address, "%.*s:%s", (int)authority_len, authority,
-                 ret->secure ? "443" : "80");
+                 ret->tls ? "443" : "80");
     memcpy(ret->prefix, authority + authority_len, prefix_len);
     ret->prefix[prefix_len] = '\0';
     return tide_net_split(address, ret->host, ret->port, err);
 }
 
-static enum tide_rc request_write(struct tide_channel *channel, const char *text, size_t len,
-                                  int64_t deadline_us, struct tide_err *err)
+enum tide_rc tide_http_send(struct tide_channel *channel, const char *text, size_t len,
+                            int64_t deadline_us, struct tide_err *err)
 {
     size_t done = 0;
 
@@ -100,10 +99,35 @@ static enum tide_rc request_write(struct tide_channel *channel, const char *text
             }
         } else {
             tide_err_set(err, "send: %s", tide_channel_trouble(channel));
-            return TIDE_UNAVAILABLE;
+            return tide_channel_refused(channel) ? TIDE_REFUSED : TIDE_UNAVAILABLE;
         }
     }
     return TIDE_OK;
+}
+
+enum tide_rc tide_http_receive(struct tide_channel *channel, char *data, size_t room,
+                               int64_t deadline_us, size_t *ret_len, struct tide_err *err)
+{
+    for (;;) {
+        ssize_t got = tide_channel_recv(channel, data, room);
+        enum tide_rc rc;
+
+        if (got >= 0) {
+            *ret_len = (size_t)got;
+            return TIDE_OK;
+        }
+        if (!tide_channel_again(channel)) {
+            tide_err_set(err, "receive: %s", tide_channel_trouble(channel));
+            return tide_channel_refused(channel) ? TIDE_REFUSED : TIDE_UNAVAILABLE;
+        }
+        rc = tide_channel_wait(channel, POLLIN, deadline_us);
+        if (rc == TIDE_STOPPED)
+            return rc;
+        if (rc != TIDE_OK) {
+            tide_err_set(err, "no whole answer in time");
+            return TIDE_UNAVAILABLE;
+        }
+    }
 }
 
 /* Reads what is there; *ret_closed when the peer is done. */
@@ -111,7 +135,7 @@ static enum tide_rc buffer_read(struct buffer *buffer, struct tide_channel *chan
                                 int64_t deadline_us, bool *ret_closed, struct tide_err *err)
 {
     enum tide_rc rc;
-    ssize_t got;
+    size_t got;
 
     if (buffer->capacity - buffer->len <= READ_STEP) {
         size_t capacity = buffer->capacity ? buffer->capacity * 2 : 4 * READ_STEP;
@@ -122,24 +146,11 @@ static enum tide_rc buffer_read(struct buffer *buffer, struct tide_channel *chan
         buffer->bytes = bytes;
         buffer->capacity = capacity;
     }
-    for (;;) {
-        got = tide_channel_recv(channel, buffer->bytes + buffer->len,
-                                buffer->capacity - buffer->len - 1);
-        if (got >= 0)
-            break;
-        if (!tide_channel_again(channel)) {
-            tide_err_set(err, "receive: %s", tide_channel_trouble(channel));
-            return TIDE_UNAVAILABLE;
-        }
-        rc = tide_channel_wait(channel, POLLIN, deadline_us);
-        if (rc == TIDE_STOPPED)
-            return rc;
-        if (rc != TIDE_OK) {
-            tide_err_set(err, "no whole answer in time");
-            return TIDE_UNAVAILABLE;
-        }
-    }
-    buffer->len += (size_t)got;
+    rc = tide_http_receive(channel, buffer->bytes + buffer->len, buffer->capacity - buffer->len - 1,
+                           deadline_us, &got, err);
+    if (rc != TIDE_OK)
+        return rc;
+    buffer->len += got;
     buffer->bytes[buffer->len] = '\0';
     *ret_closed = got == 0;
     return TIDE_OK;
@@ -404,72 +415,61 @@ static enum tide_rc answer_read(struct tide_channel *channel, int64_t deadline_u
     return rc;
 }
 
-/* No handshake of the Forward protocol is meant here, whatever else the credentials are for. */
-static enum tide_rc reach_open(const struct target *target,
-                               const struct tide_credentials *credentials, int64_t deadline_us,
-                               struct tide_channel **ret, struct tide_err *err)
+enum tide_rc tide_http_connect(const char *url, int64_t deadline_us, struct tide_channel **ret,
+                               struct tide_err *err)
 {
-    struct tide_credentials only = {.server_name = NULL};
-    struct ssl_ctx_st *system = NULL;
-    enum tide_rc rc;
-
-    if (credentials && target->secure) {
-        only.server_name = credentials->server_name;
-        only.tls = credentials->tls;
-    }
-    if (target->secure && !only.tls) {
-        rc = tide_tls_client(NULL, NULL, NULL, &system, err);
-        if (rc != TIDE_OK)
-            return rc;
-        only.tls = system;
-    }
-    rc = tide_channel_open(target->host, target->port, &only, deadline_us, ret, err);
-    SSL_CTX_free(system); /* the channel has its own reference */
-    return rc;
-}
-
-static int request_make(char request[PATH_MAX_BYTES], const struct target *target, const char *path,
-                        const struct tide_credentials *credentials)
-{
-    const bool bracket = strchr(target->host, ':');
-    struct tide_text token = {"", 0};
-
-    if (credentials && credentials->token.text.len > 0)
-        token = credentials->token.text;
-    return snprintf(request, PATH_MAX_BYTES,
-                    "GET %s%s HTTP/1.1\r\nHost: %s%s%s:%s\r\nUser-Agent: tidemark/" TIDEMARK_VERSION
-                    "\r\nAccept: */*\r\n%s%.*s%sConnection: close\r\n\r\n",
-                    target->prefix, path, bracket ? "[" : "", target->host, bracket ? "]" : "",
-                    target->port, token.len > 0 ? "Authorization: Bearer " : "", (int)token.len,
-                    token.start, token.len > 0 ? "\r\n" : "");
-}
-
-enum tide_rc tide_http_get(const struct tide_reach *reach, const char *path, int timeout_ms,
-                           size_t body_max, struct tide_http_answer *ret, struct tide_err *err)
-{
-    int64_t deadline_us = tide_clock_mono_us() + (int64_t)timeout_ms * 1000;
-    struct tide_channel *channel;
     struct target target;
-    char request[PATH_MAX_BYTES];
-    enum tide_rc rc;
+    enum tide_rc rc = target_parse(url, &target, err);
+
+    if (rc != TIDE_OK)
+        return rc;
+    assert(!target.tls || tide_access_tls());
+    return tide_channel_open(target.host, target.port, target.tls ? tide_access_tls() : NULL,
+                             deadline_us, ret, err);
+}
+
+enum tide_rc tide_http_request(const char *url, const char *path, bool close,
+                               char text[TIDE_HTTP_REQUEST_MAX], size_t *ret_len,
+                               struct tide_err *err)
+{
+    struct target target;
+    enum tide_rc rc = target_parse(url, &target, err);
+    const char *field = tide_access_field();
     int len;
 
-    rc = target_parse(reach->url, &target, err);
     if (rc != TIDE_OK)
         return rc;
-    len = request_make(request, &target, path, reach->credentials);
-    if (len < 0 || (size_t)len >= sizeof request) {
-        tide_err_set(err, "request is over %zu bytes", sizeof request);
+    len = snprintf(text, TIDE_HTTP_REQUEST_MAX,
+                   "GET %s%s HTTP/1.1\r\nHost: %s%s%s:%s\r\nUser-Agent: tidemark/" TIDEMARK_VERSION
+                   "\r\nAccept: */*\r\n%s%s\r\n",
+                   target.prefix, path, strchr(target.host, ':') ? "[" : "", target.host,
+                   strchr(target.host, ':') ? "]" : "", target.port,
+                   close ? "Connection: close\r\n" : "", field);
+    if (len < 0 || len >= TIDE_HTTP_REQUEST_MAX) {
+        tide_err_set(err, "request is over %d bytes", TIDE_HTTP_REQUEST_MAX);
         return TIDE_USAGE;
     }
-    rc = reach_open(&target, reach->credentials, deadline_us, &channel, err);
-    if (rc != TIDE_OK)
+    *ret_len = (size_t)len;
+    return TIDE_OK;
+}
+
+enum tide_rc tide_http_get(const char *url, const char *path, int timeout_ms, size_t body_max,
+                           struct tide_http_answer *ret, struct tide_err *err)
+{
+    int64_t deadline_us = tide_clock_mono_us() + (int64_t)timeout_ms * 1000;
+    char request[TIDE_HTTP_REQUEST_MAX];
+    struct tide_channel *channel = NULL;
+    enum tide_rc rc;
+    size_t len;
+
+    if ((rc = tide_http_request(url, path, true, request, &len, err)) ||
+        (rc = tide_http_connect(url, deadline_us, &channel, err)))
         return rc;
-    rc = request_write(channel, request, (size_t)len, deadline_us, err);
+    rc = tide_http_send(channel, request, len, deadline_us, err);
     if (rc == TIDE_OK)
         rc = answer_read(channel, deadline_us, body_max, ret, err);
     if (rc != TIDE_OK && rc != TIDE_STOPPED)
-        tide_err_wrap(err, "%s:%s", target.host, target.port);
+        tide_err_wrap(err, "%s", url);
     tide_channel_close(channel);
     return rc;
 }

@@ -30,6 +30,11 @@ struct tide_raw_head {
  * store is there. TIDE_DAMAGED: its number cannot be read. */
 enum tide_rc tide_raw_look(const char *dir, struct tide_raw_head *ret, struct tide_err *err);
 
+/* How many places the table of LMDB's readers has, and how many were ever taken at once since the
+ * first process came. TIDE_NOT_FOUND: nobody has the store open, or had. */
+enum tide_rc tide_raw_readers(const char *dir, uint32_t *ret_taken, uint32_t *ret_places,
+                              struct tide_err *err);
+
 /* Copies the file of the store in `dir`, which the caller has open for writing and in which it has
  * not begun a transaction yet, byte by byte to the
  * new directory `dest`, with a manifest; syncs it, reads it again and checks every page and every

@@ -19,6 +19,7 @@
 #include "levels.h"
 #include "reader.h"
 #include "shares.h"
+#include "show.h"
 #include "tidemark/api.h"
 #include "tidemark/tls.h"
 
@@ -132,6 +133,24 @@ static enum tide_rc take_key(void *arg, const struct tide_path *path, struct tid
     return unknown_key(name, err);
 }
 
+static void note_shown(struct loader *loader, const struct tide_path *path, struct tide_place place,
+                       const struct tide_value *value)
+{
+    static const char *const word[] = {
+        [TIDE_VALUE_NULL] = "null", [TIDE_VALUE_OBJECT] = "{...}", [TIDE_VALUE_ARRAY] = "[...]"};
+    char name[NAME_SIZE], from[TIDE_ORIGIN_SIZE];
+
+    if (!loader->config->show || value->type == TIDE_VALUE_OBJECT)
+        return;
+    tide_path_text(path, name, sizeof(name));
+    note_origin(loader, from, place);
+    tide_settings_note(&loader->config->settings, name,
+                       value->type == TIDE_VALUE_BOOL ? value->boolean ? "true" : "false"
+                       : value->text                  ? value->text
+                                                      : word[value->type],
+                       from);
+}
+
 static enum tide_rc take_value(void *arg, const struct tide_path *path, struct tide_place place,
                                const struct tide_value *value, struct tide_err *err)
 {
@@ -140,6 +159,7 @@ static enum tide_rc take_value(void *arg, const struct tide_path *path, struct t
     char name[NAME_SIZE], from[TIDE_ORIGIN_SIZE];
     enum tide_rc rc;
 
+    note_shown(loader, path, place, value);
     if (tide_levels_owns(path)) {
         note_origin(loader, from, place);
         return tide_levels_value(&loader->levels, path, from, value, err);
@@ -392,6 +412,7 @@ static enum tide_rc take_flag(struct loader *loader, const struct tide_option *o
             return TIDE_USAGE;
         }
         strcpy(field, argument);
+        tide_settings_note(&loader->config->settings, option->name, argument, option->name);
         return TIDE_OK;
     }
 }
@@ -597,6 +618,7 @@ enum tide_rc tide_config_load(int argc, char *const argv[], char *const env[],
 
 void tide_config_fini(struct tide_config *config)
 {
+    tide_settings_fini(&config->settings);
     free(config->health.rule);
     config->health.rule = NULL;
     config->health.rules = 0;

@@ -13,9 +13,17 @@
 #include "tidemark/ingest.h"
 #include "tidemark/sample.h"
 
+/* Where keys were set: see show.h. */
+struct tide_setting;
+struct tide_settings {
+    struct tide_setting *item;
+    size_t count, capacity;
+};
+
 /* What the daemon runs on: every field is one row of the table. */
 struct tide_config {
-    bool help, version, check;
+    bool help, version, check, show;
+    struct tide_settings settings; /* noted only if they are to be shown */
     char file[1024]; /* "" = none */
     char data_dir[1024];
     char forward[256], http[256]; /* numeric "127.0.0.1:24224" or "[::1]:0" */

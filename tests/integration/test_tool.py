@@ -103,6 +103,16 @@ class Tool(Served):
         self.tool("--help")
         self.assertRegex(self.tool("--version").stdout, r"\d+\.\d+\.\d+")
 
+    def test_bench_query_asks_a_store_of_its_own_and_checks_the_answers(self):
+        done = json.loads(self.tool("bench", "query", "--times", "3", "--modules", "1", "--json").stdout)
+        self.assertTrue(done["books"].startswith("ok"), done["books"])
+        day = {question["name"]: question for question in done["questions"]}["day_json"]
+        self.assertGreater(day["bytes"], 500000)
+        self.assertGreater(day["server_cpu_ms"], 0)
+        self.assertEqual(os.listdir(self.home), [], "its store is removed")
+        self.assertIn("no module", self.tool("bench", "query", "--store", os.path.join(self.home, "new"), status=69).stderr)
+        self.assertIn("--url", self.tool("bench", "query", "--url", "http://x", "--store", "y", status=2).stderr)
+
     def test_tables_and_json(self):
         self.tool("send", *self.to, stdin=self.lines("shown", 100))
         for words, text in ((["status"], "module"), (["modules"], "shown"), (["history"], ""), (["history", "shown"], "shown"),
@@ -233,34 +243,6 @@ class Secured(unittest.TestCase):
                 self.assertIn("asks for a shared key", self.tool(*command, *self.to, *self.tls, status=1).stderr)
         self.assertEqual(self.daemon.ledger()["received"], before)
 
-    def test_who_shows_a_token_gets_answers_over_https(self):
-        self.files.write("token", b"t0k3n-of-the-tool\n")
-        self.files.write("blanks", b"a b\n")
-        self.files.write("tokens", b"read %s tool\n" % hashlib.sha256(b"t0k3n-of-the-tool").hexdigest().encode())
-        with Daemon({"tls.cert_file": self.server[0], "tls.key_file": self.server[1],
-                     "auth.http_tokens_file": self.files.path + "/tokens"}) as daemon:
-            url = ["--url", daemon.rest.url]
-            good = url + ["--ca-file", self.server[0]]
-            for command in ("status", "modules", "health", "history"):
-                with self.subTest(command=command):
-                    self.assertIn("{", self.tool(command, *good, "--token-file", "token", "--json").stdout)
-            self.tool("status", *good, env={"TIDE_TOKEN": "t0k3n-of-the-tool"})
-            for words, status, said in (
-                    (good, 1, "a token is needed: Authorization: Bearer TOKEN; name its file with --token-file"),
-                    (good + ["--token-file", "key"], 1, "this token is not known here"),
-                    (good + ["--token-file", "blanks"], 2, "expected letters, digits and signs without blanks"),
-                    (url + ["--token-file", "token"], 1, "its certificate does not do"),
-                    (url + ["--ca-file", self.friend[0], "--token-file", "token"], 1, "its certificate does not do"),
-                    (good + ["--token-file", "token", "--server-name", "other"], 1, "hostname mismatch"),
-                    (["--url", "http" + daemon.rest.url[5:], "--token-file", "token"], 69, "no daemon answers at")):
-                with self.subTest(words=words):
-                    self.assertIn(said, self.tool("modules", *words, status=status).stderr)
-            bench = ["bench", "ingest", "--forward", "%s:%d" % daemon.forward, "--events", "1000", *good]
-            self.assertEqual(json.loads(self.tool(*bench, "--token-file", "token", "--json").stdout)["books"], "ok")
-            self.assertIn("a token is needed", self.tool(*bench, status=1).stderr)
-            self.assertNotIn("t0k3n", daemon.log())
-            daemon.stop()
-
     def test_a_key_where_none_is_asked_for_is_told_of(self):
         with Daemon() as daemon:
             to = ["--forward", "%s:%d" % daemon.forward]
@@ -294,6 +276,56 @@ class Secured(unittest.TestCase):
         done = self.tool("send", *self.to, "--shared-key-file", "open", "--user", "alice", "--password-file", "password",
                          *self.tls)
         self.assertIn("every user of this machine can get at open; chmod o= it", done.stderr)
+
+
+class Asking(unittest.TestCase):
+    """The commands that ask, where the REST port speaks TLS and wants a token."""
+    TOKEN = "t0ken-of-the-reader"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.files = Scratch("tidemark-asking-")
+        cls.addClassCleanup(cls.files.close)
+        cls.server, cls.other = cls.files.certificate("server"), cls.files.certificate("other")
+        tokens = cls.files.write("tokens", b"read %s reader\n" % hashlib.sha256(cls.TOKEN.encode()).hexdigest().encode())
+        cls.daemon = Daemon({"tls.cert_file": cls.server[0], "tls.key_file": cls.server[1], "auth.http_tokens_file": tokens})
+        cls.addClassCleanup(cls.daemon.close)
+        cls.files.write("token", cls.TOKEN.encode() + b"\n")
+        cls.files.write("wrong", b"another\n")
+        cls.url = ["--url", cls.daemon.rest.url]
+        cls.ca = ["--ca-file", cls.server[0]]
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.daemon.stop()
+
+    def tool(self, *words, stdin="", status=0, env=None):
+        done = subprocess.run([tidemark()] + list(words), input=stdin, capture_output=True, text=True, timeout=patience(60),
+                              cwd=self.files.path, env=environment(dict({"NO_COLOR": "1"}, **(env or {}))))
+        self.assertEqual(done.returncode, status, "%s\n%s%s" % (words, done.stdout, done.stderr))
+        self.assertNotIn(self.TOKEN, done.stdout + done.stderr)
+        return done
+
+    def test_a_token_and_an_authority_open_every_question(self):
+        self.tool("send", "--forward", "%s:%d" % self.daemon.forward, *self.ca, stdin=Tool.lines("asked", 10))
+        for command in (["status"], ["modules"], ["health"], ["modules", "--json"]):
+            with self.subTest(command=command):
+                self.assertIn("asked" if command[0] == "modules" else "1",
+                              self.tool(*command, *self.url, *self.ca, "--token-file", "token").stdout)
+                self.tool(*command, *self.url, *self.ca, env={"TIDE_TOKEN": self.TOKEN})
+
+    def test_without_them_the_tool_says_what_is_missing(self):
+        for more, status, words in (
+                (self.ca, 1, "name a token with --token-file or $TIDE_TOKEN"),
+                (self.ca + ["--token-file", "wrong"], 1, "name a token"),
+                (self.ca + ["--token-file", "nowhere"], 2, "--token-file nowhere: "),
+                (["--token-file", "token"], 1, "certificate does not do"),
+                (["--ca-file", self.other[0], "--token-file", "token"], 1, "certificate does not do"),
+                (self.ca + ["--server-name", "elsewhere", "--token-file", "token"], 1, "certificate does not do")):
+            with self.subTest(more=more):
+                self.assertIn(words, self.tool("modules", *self.url, *more, status=status).stderr)
+        plain = self.daemon.rest.url.replace("https", "http")
+        self.tool("modules", "--url", plain, "--token-file", "token", status=69)
 
 
 if __name__ == "__main__":
