@@ -52,11 +52,11 @@
       "Events with an unknown event type, counted as debug")                                       \
     X(BAD_FIELDS, "tidemark_bad_fields_total", "counter",                                          \
       "Optional fields left out because their value was unusable")                                 \
-    X(AMBIGUOUS_DURATIONS, "tidemark_ambiguous_durations_total", "counter",                        \
-      "Events whose only duration had no unit (duration, latency): left out")                      \
     X(INPUT_BYTES, "tidemark_input_bytes", "gauge", "Memory that unfinished requests take now")    \
     X(INPUT_WAITS, "tidemark_input_waits_total", "counter",                                        \
       "Times that a large request had to wait for memory to be received into")                     \
+    X(AMBIGUOUS_DURATIONS, "tidemark_ambiguous_durations_total", "counter",                        \
+      "Events whose only duration had no unit (duration, latency): left out")                      \
     X(RECEIVED_BYTES, "tidemark_received_bytes_total", "counter", "Bytes read from Forward peers") \
     X(ACKS, "tidemark_acks_total", "counter", "Acks written to Forward peers")                     \
     X(ACKS_DROPPED, "tidemark_acks_dropped_total", "counter",                                      \
@@ -73,6 +73,23 @@
       "Hours of finished intervals that moved from rows into chunks")                              \
     X(REFOLDED, "tidemark_refolded_corrections_total", "counter",                                  \
       "Corrections by late events that were applied to chunks")                                    \
+    X(HTTP_CONNECTIONS, "tidemark_http_connections_total", "counter", "HTTP connections accepted") \
+    X(HTTP_CONNECTIONS_OPEN, "tidemark_http_connections_open", "gauge",                            \
+      "HTTP connections open now")                                                                 \
+    X(HTTP_TURNED_AWAY, "tidemark_http_connections_turned_away_total", "counter",                  \
+      "HTTP connections refused because http.max_connections were open")                           \
+    X(HTTP_TURNED_AWAY_ADDRESS, "tidemark_http_connections_turned_away_address_total", "counter",  \
+      "HTTP connections refused because http.max_connections_per_address were open")               \
+    X(HTTP_TIMEOUTS, "tidemark_http_timeouts_total", "counter",                                    \
+      "HTTP connections closed because a request did not come, or an answer did not go, in time")  \
+    X(HTTP_WAITING_BYTES, "tidemark_http_waiting_bytes", "gauge",                                  \
+      "Bytes of answers that wait for slow readers")                                               \
+    X(HTTP_ANSWERS_DROPPED, "tidemark_http_answers_dropped_total", "counter",                      \
+      "HTTP connections closed because http.max_waiting_bytes of answers were waiting")            \
+    X(HTTP_REFUSED, "tidemark_http_requests_refused_total", "counter",                             \
+      "HTTP requests refused while they were read: broken, too large, too slow")                   \
+    X(HTTP_HANDSHAKES_FAILED, "tidemark_http_handshakes_failed_total", "counter",                  \
+      "HTTPS connections that ended before their handshake did")                                   \
     X(EXPIRED_CHUNKS, "tidemark_expired_chunks_total", "counter",                                  \
       "Chunks of history deleted because their keep time was over")                                \
     X(EVICTED_CHUNKS, "tidemark_evicted_chunks_total", "counter",                                  \

@@ -55,8 +55,8 @@ enum tide_rc tide_frame_next_within(struct tide_frame_scan *scan, const uint8_t 
 /* ---- JSON ---- */
 
 /* As tide_frame_next_within, for a value that begins with '[' or '{' and is JSON text. The end is
- * where its brackets are balanced; whether it is JSON in between is tide_json_pack's question. The
- * limits are the same; TIDE_MALFORMED is too deep, or a bracket closed by one of the other kind. */
+ * where its brackets are balanced; whether it is JSON in between is tide_json_pack's question.
+ * TIDE_MALFORMED here is depth, or a bracket that closes another kind. */
 enum tide_rc tide_json_next(struct tide_frame_scan *scan, const uint8_t *buf, size_t len,
                             size_t max_bytes, uint32_t max_depth, size_t *ret_size);
 
@@ -213,6 +213,37 @@ bool tide_ping_knows_password(const struct tide_ping *ping, const uint8_t *auth,
 size_t tide_pong_welcome(uint8_t *out, const struct tide_ping *ping, const uint8_t *nonce,
                          const struct tide_text *server, const struct tide_text *key);
 size_t tide_pong_refuse(uint8_t *out, const char *reason);
+
+/* ---- the client's side of the handshake (tools and tests) ---- */
+#define TIDE_LOGIN_NAME_MAX 255 /* bytes of each text of a login but the key and the password */
+
+/* What the server said; points into its frame. auth "": no user is asked for. */
+struct tide_helo {
+    struct tide_text nonce, auth;
+};
+
+/* Who we say we are, and what proves it. */
+struct tide_login {
+    struct tide_text hostname, salt, key;
+    struct tide_text user, password; /* said only when the server asks for a user */
+};
+
+/* ["PONG", welcome, reason, server, digest]; points into its frame. */
+struct tide_pong {
+    bool welcome;
+    struct tide_text reason, server, digest;
+};
+
+/* Both split one whole value. TIDE_MALFORMED: it is something else. */
+enum tide_rc tide_helo_parse(const uint8_t *frame, size_t len, struct tide_helo *ret);
+enum tide_rc tide_pong_parse(const uint8_t *frame, size_t len, struct tide_pong *ret);
+
+/* The PING that answers this HELO, into out (TIDE_PING_MAX); returns its length. */
+size_t tide_ping_write(uint8_t *out, const struct tide_helo *helo, const struct tide_login *login);
+
+/* The server that answers so has the key, too. */
+bool tide_pong_knows_key(const struct tide_pong *pong, const struct tide_helo *helo,
+                         const struct tide_login *login);
 
 /* ---- writing (tools and tests; msgpack-c underneath) ---- */
 struct tide_forward_writer; /* collects entries of one chunk; see src/wire/writer.c */

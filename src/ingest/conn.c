@@ -17,10 +17,10 @@
 #include <string.h>
 #include <unistd.h>
 #include "tidemark/bytes.h"
+#include "tidemark/census.h"
 #include "tidemark/clock.h"
 #include "tidemark/counter.h"
 #include "tidemark/log.h"
-#include "census.h"
 #include "greet.h"
 #include "link.h"
 #include "shard.h"
@@ -388,7 +388,7 @@ static size_t consume(struct tide_conn *conn, const uint8_t *data, size_t len)
     while (at < len && conn->state == TIDE_CONN_OPEN && !conn->doomed) {
         const enum tide_speech speech = tide_speech_of(data[at]);
         const bool json = speech == TIDE_SPEECH_JSON;
-        size_t size;
+        size_t size, max_bytes;
         enum tide_rc rc;
 
         if (conn->json && tide_json_is_blank(data[at])) {
@@ -406,10 +406,9 @@ static size_t consume(struct tide_conn *conn, const uint8_t *data, size_t len)
         }
         if (len - at < conn->scan.need)
             break;
+        max_bytes = conn->greeting ? TIDE_PING_MAX : shard->cfg->max_frame_bytes;
         rc = (json ? tide_json_next : tide_frame_next_within)(
-            &conn->scan, data + at, len - at,
-            conn->greeting ? TIDE_PING_MAX : shard->cfg->max_frame_bytes, max_depth(shard->cfg),
-            &size);
+            &conn->scan, data + at, len - at, max_bytes, max_depth(shard->cfg), &size);
         if (rc == TIDE_AGAIN)
             break;
         conn->json = json;

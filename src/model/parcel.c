@@ -249,6 +249,12 @@ void tide_parcel_fold(struct tide_parcel *parcel, const struct tide_fold_rules *
     write_fact(parcel, rules, subject, ev, time_us, skewed);
 }
 
+void tide_parcel_call_up(const struct tide_parcel *parcel, const struct tide_text *module)
+{
+    if (parcel->names)
+        tide_names_call_up(parcel->names, module->start, module->len);
+}
+
 void tide_parcel_reject(struct tide_parcel *parcel, enum tide_entry_reason reason)
 {
     assert(reason < TIDE_ENTRY_REASON_COUNT);

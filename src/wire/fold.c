@@ -132,41 +132,68 @@ static bool fold_entry(struct walk *walk, struct tide_cursor *cursor)
  * this is for fold_entry. */
 #define USUAL_HEAD 11 /* 92 d7 00, seconds, nanoseconds; behind it the record */
 
-static inline bool fold_usual(struct walk *walk, struct tide_cursor *cursor)
+/* Decoded and not folded yet. What folding needs of the table of names is far away when there are
+ * thousands of them: it is asked for at once and has come when the event gets its turn. */
+#define WAITING 4
+
+struct line {
+    struct tide_event ev[WAITING];
+    unsigned first, count;
+};
+
+static inline void fold_first(struct walk *walk, struct line *line)
+{
+    tide_parcel_fold(walk->into, walk->context->rules, &line->ev[line->first % WAITING],
+                     walk->context->arrival_us);
+    line->first++;
+    line->count--;
+}
+
+static inline bool fold_usual(struct walk *walk, struct line *line, struct tide_cursor *cursor)
 {
     const uint8_t *entry = cursor->at, *record = entry + USUAL_HEAD;
-    struct tide_event ev;
+    struct tide_event *ev = &line->ev[(line->first + line->count) % WAITING];
     size_t used;
     int reason;
 
     if (tide_cursor_left(cursor) <= USUAL_HEAD || tide_get_be32(entry) >> 8 != 0x92d700 ||
         (*record & 0xf0) != 0x80 || tide_get_be32(entry + 3) >= 0xfffffffe || /* a marker? */
-        !tide_moment_make(tide_get_be32(entry + 3), tide_get_be32(entry + 7), &ev.time_us) ||
-        tide_entry_decode(record, (size_t)(cursor->end - record), &walk->request->tag, false, &ev,
+        !tide_moment_make(tide_get_be32(entry + 3), tide_get_be32(entry + 7), &ev->time_us) ||
+        tide_entry_decode(record, (size_t)(cursor->end - record), &walk->request->tag, false, ev,
                           &used, &reason))
         return false;
     cursor->at = record + used;
-    if (reason >= 0)
+    if (reason >= 0) {
         reject(walk, (enum tide_entry_reason)reason, entry, cursor->at);
-    else
-        tide_parcel_fold(walk->into, walk->context->rules, &ev, walk->context->arrival_us);
+        return true;
+    }
+    tide_parcel_call_up(walk->into, &ev->module);
+    if (++line->count == WAITING)
+        fold_first(walk, line);
     return true;
 }
 
 /* At most `most` entries. False: there are more. */
 static bool fold_entries(struct walk *walk, struct tide_cursor cursor, uint64_t most)
 {
-    for (; tide_cursor_left(&cursor) > 0; most--) {
+    struct line line;
+
+    line.first = line.count = 0;
+    for (; tide_cursor_left(&cursor) > 0 && most > 0; most--) {
         const uint8_t *entry = cursor.at;
 
-        if (most == 0)
-            return false;
-        if (!fold_usual(walk, &cursor) && !fold_entry(walk, &cursor)) {
+        if (fold_usual(walk, &line, &cursor))
+            continue;
+        while (line.count > 0)
+            fold_first(walk, &line);
+        if (!fold_entry(walk, &cursor)) {
             reject(walk, TIDE_ENTRY_TRUNCATED, entry, cursor.end);
             return true;
         }
     }
-    return true;
+    while (line.count > 0)
+        fold_first(walk, &line);
+    return tide_cursor_left(&cursor) == 0;
 }
 
 static void fold_packed(struct walk *walk, const uint8_t *data, size_t len)

@@ -3,14 +3,12 @@
 hear why, and disturb no other; a reload lets nobody fall who is in."""
 import os
 import random
-import shutil
 import signal
 import socket
 import ssl
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import unittest
@@ -18,6 +16,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import sender
 from daemon import Daemon, StartError, patience, seed, source_dir, tidemarkd, wait_for
+from scratch import Scratch
 
 GOLDEN = os.path.join(source_dir(), "tests", "golden", "wire")
 KEY = b"s3cr3t"
@@ -25,32 +24,6 @@ KEY = b"s3cr3t"
 
 def event(chunk=None):
     return sender.message("mod.secure", time.time(), {"event": "response", "duration_ms": 1}, chunk)
-
-
-class Scratch:
-    """A folder of files that a configuration names."""
-
-    def __init__(self):
-        self.path = tempfile.mkdtemp(prefix="tidemark-secure-")
-
-    def write(self, name, content):
-        path = os.path.join(self.path, name)
-        with open(path + ".new", "wb") as file:
-            os.fchmod(file.fileno(), 0o600)
-            file.write(content)
-        os.rename(path + ".new", path)
-        return path
-
-    def certificate(self, name, *more):
-        """A self-signed certificate and its key; their paths."""
-        key, cert = os.path.join(self.path, name + ".key"), os.path.join(self.path, name + ".pem")
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                        "-subj", "/CN=" + name, "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-                        "-days", "2", "-keyout", key, "-out", cert] + list(more), check=True, capture_output=True)
-        return cert, key
-
-    def close(self):
-        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def client_tls(trusted, certificate=None):
@@ -562,7 +535,7 @@ class Secure(unittest.TestCase):
     def test_a_bad_file_is_named_and_ends_with_78(self):
         cert, key = self.scratch.certificate("server")
         other = self.scratch.certificate("other")
-        nonsense = self.scratch.write("nonsense", b"x\ny\n")
+        nonsense = self.scratch.write("nonsense", b"x\ny")
         empty = self.scratch.write("empty", b"")
         good = self.scratch.write("key", KEY)
         nobody = self.scratch.write("nobody", b"# none\n")

@@ -25,7 +25,13 @@ static struct tide_api *api;
 static int setup(void **state)
 {
     struct tide_query_cfg cfg = {.window_s = 300, .grace_s = 5, .raw_s = 604800};
-    struct tide_api_cfg api_cfg = {.address = "127.0.0.1:0", .threads = 2, .prometheus = true};
+    struct tide_api_cfg api_cfg = {.address = "127.0.0.1:0",
+                                   .threads = 2,
+                                   .prometheus = true,
+                                   .max_connections = 100,
+                                   .max_connections_per_address = 100,
+                                   .request_timeout_s = 10,
+                                   .max_waiting_bytes = 1 << 20};
     struct tide_event slow = {.kind = TIDE_EVENT_RESPONSE,
                               .success = true,
                               .has_duration = true,

@@ -1,8 +1,8 @@
-/* How many connections there are, in all and from each address, over all shards. Counted from
+/* How many connections a port has, in all and from each address, over all threads. Counted from
  * accept to close, so a refused peer costs one accept.
  */
-#ifndef TIDEMARK_INGEST_CENSUS_H
-#define TIDEMARK_INGEST_CENSUS_H
+#ifndef TIDEMARK_CENSUS_H
+#define TIDEMARK_CENSUS_H
 
 #include <stddef.h>
 #include <stdint.h>

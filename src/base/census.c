@@ -1,7 +1,7 @@
 /* A chained hash table of the addresses that have connections, behind one lock that is held for a
  * few instructions per accept and close. Addresses are the peers' choice, so the hash is seeded.
  */
-#include "census.h"
+#include "tidemark/census.h"
 
 #include <assert.h>
 #include <pthread.h>

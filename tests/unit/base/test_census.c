@@ -1,5 +1,5 @@
 /* Connections counted in all and per address, from any thread. */
-#include "census.h"
+#include "tidemark/census.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
