@@ -24,7 +24,7 @@ struct tide_settings {
 struct tide_config {
     bool help, version, check, show;
     struct tide_settings settings; /* noted only if they are to be shown */
-    char file[1024]; /* "" = none */
+    char file[1024];               /* "" = none */
     char data_dir[1024];
     char forward[256], http[256]; /* numeric "127.0.0.1:24224" or "[::1]:0" */
 
