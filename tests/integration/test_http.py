@@ -131,6 +131,7 @@ class Bounds(Case):
         with self.dial() as peer:
             peer.sendall(b"GET / HTTP/1.1\r\n\r\n" + b"x" * 200000)
             self.assertEqual(read_answer(peer)[0], 400)
+            time.sleep(0.1)  # a reset would be here by now
             peer.sendall(b"x" * 10000)
             peer.shutdown(socket.SHUT_WR)
             self.assertEqual(peer.recv(1), b"")
@@ -308,6 +309,20 @@ class Unread(Case):
             self.assertLessEqual(waiting, 1 << 20)
             self.assertGreater(metric(self.rest, "tidemark_http_answers_dropped_total"), 5)
         wait_for(lambda: metric(self.rest, "tidemark_http_waiting_bytes") == 0, patience(10), "none waiting")
+
+    def test_who_has_said_all_he_wants_gets_large_answers_too(self):
+        with contextlib.closing(socket.socket()) as peer:  # an answer is on its way when his end is seen
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            peer.settimeout(patience(20))
+            peer.connect((self.rest.host, self.rest.port))
+            peer.sendall(request("/api/v3/metrics/prometheus") * 10)
+            peer.shutdown(socket.SHUT_WR)
+            time.sleep(0.3)
+            for _ in range(10):
+                answer = read_answer(peer)
+                self.assertIsNotNone(answer)
+                self.assertEqual(answer[0], 200)
+            self.assertEqual(peer.recv(1), b"")
 
 
 class Crowded(unittest.TestCase):
