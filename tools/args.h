@@ -47,7 +47,7 @@ struct tide_option {
         "url", "URL", "http://127.0.0.1:8640", "where the daemon answers", TIDE_OPTION_TEXT, 1, \
             1024                                                                                \
     }
-/* What access.h takes; the second for commands that have no TIDE_OPTIONS_CREDENTIALS. */
+/* What pass.h takes; the second for commands that have no TIDE_OPTIONS_CREDENTIALS. */
 #define TIDE_OPTION_TOKEN \
     TIDE_OPTION_FILE("token-file", "one line, the token its REST port asks for; else $TIDE_TOKEN")
 #define TIDE_OPTIONS_HTTPS                                                    \

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "access.h"
+#include "pass.h"
 #include "channel.h"
 #include "net.h"
 #include "tidemark/clock.h"
@@ -423,8 +423,8 @@ enum tide_rc tide_http_connect(const char *url, int64_t deadline_us, struct tide
 
     if (rc != TIDE_OK)
         return rc;
-    assert(!target.tls || tide_access_tls());
-    return tide_channel_open(target.host, target.port, target.tls ? tide_access_tls() : NULL,
+    assert(!target.tls || tide_pass_tls());
+    return tide_channel_open(target.host, target.port, target.tls ? tide_pass_tls() : NULL,
                              deadline_us, ret, err);
 }
 
@@ -434,7 +434,7 @@ enum tide_rc tide_http_request(const char *url, const char *path, bool close,
 {
     struct target target;
     enum tide_rc rc = target_parse(url, &target, err);
-    const char *field = tide_access_field();
+    const char *field = tide_pass_field();
     int len;
 
     if (rc != TIDE_OK)

@@ -19,7 +19,7 @@ struct tide_http_answer {
     size_t body_len;
 };
 
-/* The two halves of a GET, for who keeps the connection: connects to the url, with what access.h
+/* The two halves of a GET, for who keeps the connection: connects to the url, with what pass.h
  * holds; and writes the request for `path`, which asks to close the connection afterwards or not.
  * TIDE_USAGE: it is too long. */
 struct tide_channel;

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "access.h"
+#include "pass.h"
 #include "pages.h"
 
 static const struct tide_command *const commands[] = {
@@ -153,10 +153,10 @@ static int command_run(const struct tide_command *command, int argc, char **argv
         tide_command_help(command, stdout);
         return flushed(0);
     }
-    if (tide_args_has(&args, "url") && (rc = tide_access_open(&args, &err)) != TIDE_OK)
+    if (tide_args_has(&args, "url") && (rc = tide_pass_open(&args, &err)) != TIDE_OK)
         return tide_tool_fail(&args, rc, &err);
     code = command->run(&args);
-    tide_access_close();
+    tide_pass_close();
     return flushed(code);
 }
 

@@ -1,5 +1,5 @@
-/* access - see the door. */
-#include "access.h"
+/* pass - see the door. */
+#include "pass.h"
 
 #include <openssl/ssl.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 static struct {
     char *field; /* NULL: no token */
     struct tide_credentials tls;
-} access_held;
+} pass_held;
 
 static const char *option(const struct tide_args *args, const char *name)
 {
@@ -46,45 +46,45 @@ static enum tide_rc take_token(const struct tide_args *args, struct tide_err *er
     if (!token_is_sound(&token.text)) {
         tide_err_set(err, "the token: expected letters, digits and signs without blanks");
         rc = TIDE_USAGE;
-    } else if (asprintf(&access_held.field, "Authorization: Bearer %.*s\r\n", (int)token.text.len,
+    } else if (asprintf(&pass_held.field, "Authorization: Bearer %.*s\r\n", (int)token.text.len,
                         token.text.start) < 0) {
-        access_held.field = NULL;
+        pass_held.field = NULL;
         rc = TIDE_NO_MEMORY;
     }
     tide_secret_fini(&token);
     return rc;
 }
 
-enum tide_rc tide_access_open(const struct tide_args *args, struct tide_err *err)
+enum tide_rc tide_pass_open(const struct tide_args *args, struct tide_err *err)
 {
     enum tide_rc rc = take_token(args, err);
 
     if (rc == TIDE_OK && is_https(tide_args_text(args, "url"))) {
-        access_held.tls.server_name = option(args, "server-name");
+        pass_held.tls.server_name = option(args, "server-name");
         if (tide_tls_client(option(args, "ca-file"), option(args, "cert-file"),
-                            option(args, "key-file"), &access_held.tls.tls, err) != TIDE_OK)
+                            option(args, "key-file"), &pass_held.tls.tls, err) != TIDE_OK)
             rc = TIDE_USAGE; /* it is a file of the options that is no good */
     }
     if (rc != TIDE_OK)
-        tide_access_close();
+        tide_pass_close();
     return rc;
 }
 
-void tide_access_close(void)
+void tide_pass_close(void)
 {
-    if (access_held.field)
-        tide_secret_free(access_held.field, strlen(access_held.field));
-    access_held.field = NULL;
-    SSL_CTX_free(access_held.tls.tls);
-    access_held.tls = (struct tide_credentials){.tls = NULL};
+    if (pass_held.field)
+        tide_secret_free(pass_held.field, strlen(pass_held.field));
+    pass_held.field = NULL;
+    SSL_CTX_free(pass_held.tls.tls);
+    pass_held.tls = (struct tide_credentials){.tls = NULL};
 }
 
-const char *tide_access_field(void)
+const char *tide_pass_field(void)
 {
-    return access_held.field ? access_held.field : "";
+    return pass_held.field ? pass_held.field : "";
 }
 
-const struct tide_credentials *tide_access_tls(void)
+const struct tide_credentials *tide_pass_tls(void)
 {
-    return access_held.tls.tls ? &access_held.tls : NULL;
+    return pass_held.tls.tls ? &pass_held.tls : NULL;
 }
