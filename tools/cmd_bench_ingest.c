@@ -386,6 +386,7 @@ static const struct tide_option options[] = {
     {"pid", "N", NULL, "its process, for the CPU figures", TIDE_OPTION_NUMBER, 1, INT32_MAX},
     {"timeout", "TIME", "60s", "give up when no ack comes for this long", TIDE_OPTION_DURATION, 100,
      3600000},
+    TIDE_OPTION_TOKEN,
     TIDE_OPTIONS_CREDENTIALS,
     TIDE_OPTION_PROGRESS,
     TIDE_OPTION_JSON,

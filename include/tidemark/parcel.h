@@ -83,6 +83,7 @@ struct tide_parcel {
     enum tide_fate fate;
     struct tide_mailbox *home; /* where commit sends it */
     uint64_t owner;            /* the shard's word for the connection; 0: nobody waits */
+    bool json;                 /* its ack is JSON */
     uint16_t chunk_len;        /* 0: no ack wanted */
     uint8_t
         chunk[TIDE_PARCEL_CHUNK_MAX]; /* the chunk value as msgpack, to be echoed byte for byte */
@@ -107,8 +108,19 @@ bool tide_parcel_empty(const struct tide_parcel *parcel);
 void tide_parcel_fold(struct tide_parcel *parcel, const struct tide_fold_rules *rules,
                       const struct tide_event *ev, int64_t arrival_us);
 
+/* An event of this module is folded soon: a hint that makes it cheaper. */
+void tide_parcel_call_up(const struct tide_parcel *parcel, const struct tide_text *module);
+
 /* Books one rejected entry. */
 void tide_parcel_reject(struct tide_parcel *parcel, enum tide_entry_reason reason);
+
+/* How much is in it, to take back what a request put in beyond that: a parcel may hold others. */
+struct tide_parcel_mark {
+    uint32_t words, facts;
+    struct tide_ledger books;
+};
+void tide_parcel_note(const struct tide_parcel *parcel, struct tide_parcel_mark *ret);
+void tide_parcel_take_back(struct tide_parcel *parcel, const struct tide_parcel_mark *mark);
 
 /* Drops what was folded and books the whole chunk as rejected (unpacking failed and the like). */
 void tide_parcel_reject_chunk(struct tide_parcel *parcel, enum tide_chunk_reason reason);
@@ -173,13 +185,10 @@ static inline const uint64_t *tide_fact_text(const uint64_t *word, struct tide_t
     return word + 1 + TIDE_TEXT_WORDS(ret->len);
 }
 
-/* Reads the fact at `at`, an offset in words; returns the offset of the next one. Only the fields
- * that the fact has, and those that every event has, are set: gauge[g] of gauges in ev.gauges,
- * texts with len 0 when absent. */
-static inline uint32_t tide_fact_read(const struct tide_parcel *parcel, uint32_t at,
-                                      struct tide_fact *ret)
+/* Reads a fact. Only the fields that it has, and those that every event has, are set: gauge[g] of
+ * gauges in ev.gauges, texts with len 0 when absent. */
+static inline void tide_fact_parse(const uint64_t *word, struct tide_fact *ret)
 {
-    const uint64_t *word = parcel->word + at;
     uint32_t bits = (uint32_t)word[2];
 
     ret->subject = tide_fact_subject(word);
@@ -215,6 +224,13 @@ static inline uint32_t tide_fact_read(const struct tide_parcel *parcel, uint32_t
         word = tide_fact_text(word, &ret->ev.metric);
         ret->ev.value = (int64_t)*word;
     }
+}
+
+/* Reads the fact at `at`, an offset in words; returns the offset of the next one. */
+static inline uint32_t tide_fact_read(const struct tide_parcel *parcel, uint32_t at,
+                                      struct tide_fact *ret)
+{
+    tide_fact_parse(parcel->word + at, ret);
     return at + tide_fact_size(parcel->word + at);
 }
 

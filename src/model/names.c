@@ -18,7 +18,10 @@ struct slot {
     uint64_t hash;
 };
 
-/* A name of 8 to 16 bytes is two words and its length: what was met lately is found by comparing
+/* This one needs no seed: names that share a place only push each other out, into the table that
+ * has one.
+ *
+ * A name of up to 16 bytes is two words and its length: what was met lately is found by comparing
  * those, without the hash and without touching the subject. The table grows with the names, so that
  * two that are met all the time seldom share a place. */
 struct near {
@@ -27,6 +30,7 @@ struct near {
     uint64_t len;
 };
 
+#define NEAR_LEN        16u
 #define NEAR_BITS_FIRST 10 /* places at first, ... */
 #define NEAR_BITS_LAST  16 /* ... and at most, as powers of two */
 #define NEAR_SPARSE     3u /* places per name, below the most */
@@ -100,6 +104,14 @@ static void grow(struct tide_names *names)
     names->slots = slots;
 }
 
+static inline uint64_t load4(const char *from)
+{
+    uint32_t word;
+
+    memcpy(&word, from, sizeof(word));
+    return word;
+}
+
 /* Names of services are short: a few words compared in place beat a call. */
 static inline bool same(const char *a, const char *b, uint32_t len)
 {
@@ -127,13 +139,28 @@ static __attribute__((noinline)) struct tide_subject *find_or_add(struct tide_na
         (len != sizeof(overflow) - 1 || memcmp(name, overflow, len) != 0))
         return find_or_add(names, overflow, sizeof(overflow) - 1);
     subject = tide_must_realloc(NULL, sizeof(*subject) + len);
-    *subject = (struct tide_subject){.hash = hash, .len = len};
+    *subject = (struct tide_subject){.len = len};
     memcpy(subject->name, name, len);
     names->slot[at] = (struct slot){subject, hash};
     names->memory += sizeof(*subject) + len;
     if (++names->count * 2 > names->slots)
         grow(names);
     return subject;
+}
+
+/* Two words that tell names of one length up to NEAR_LEN apart. */
+static inline void look_of(const char *name, uint32_t len, uint64_t *ret_first, uint64_t *ret_last)
+{
+    if (len >= 8) {
+        *ret_first = tide_load8(name);
+        *ret_last = tide_load8(name + len - 8);
+    } else if (len >= 4) {
+        *ret_first = load4(name);
+        *ret_last = load4(name + len - 4);
+    } else {
+        *ret_first = (unsigned char)name[0] | (uint64_t)(unsigned char)name[len / 2] << 8;
+        *ret_last = (unsigned char)name[len - 1];
+    }
 }
 
 /* Where a name of this look is, or would be, among the near ones: there, or in the place beside it,
@@ -154,12 +181,13 @@ static inline bool is_near(const struct near *near, uint64_t first, uint64_t las
 static __attribute__((noinline)) struct tide_subject *bring_near(struct tide_names *names,
                                                                  const char *name, uint32_t len)
 {
-    uint64_t first = tide_load8(name), last = tide_load8(name + len - 8);
+    uint64_t first, last;
     struct tide_subject *subject = find_or_add(names, name, len);
     size_t place;
 
     if (names->near_bits < NEAR_BITS_LAST && names->count * NEAR_SPARSE >> names->near_bits)
         make_near(names, names->near_bits + 2);
+    look_of(name, len, &first, &last);
     place = place_of(names, first, last);
     if (names->near[place].subject && !names->near[place ^ 1].subject)
         place ^= 1;
@@ -172,14 +200,23 @@ struct tide_subject *tide_names_get(struct tide_names *names, const char *name, 
     uint64_t first, last;
     size_t place;
 
-    if (len < 8 || len > 16)
+    if (len > NEAR_LEN)
         return find_or_add(names, name, len);
-    first = tide_load8(name);
-    last = tide_load8(name + len - 8);
+    look_of(name, len, &first, &last);
     place = place_of(names, first, last);
     if (is_near(&names->near[place], first, last, len))
         return names->near[place].subject;
     if (is_near(&names->near[place ^ 1], first, last, len))
         return names->near[place ^ 1].subject;
     return bring_near(names, name, len);
+}
+
+void tide_names_call_up(const struct tide_names *names, const char *name, uint32_t len)
+{
+    uint64_t first, last;
+
+    if (len > NEAR_LEN)
+        return;
+    look_of(name, len, &first, &last);
+    __builtin_prefetch(&names->near[place_of(names, first, last)]);
 }

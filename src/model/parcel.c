@@ -249,11 +249,30 @@ void tide_parcel_fold(struct tide_parcel *parcel, const struct tide_fold_rules *
     write_fact(parcel, rules, subject, ev, time_us, skewed);
 }
 
+void tide_parcel_call_up(const struct tide_parcel *parcel, const struct tide_text *module)
+{
+    if (parcel->names)
+        tide_names_call_up(parcel->names, module->start, module->len);
+}
+
 void tide_parcel_reject(struct tide_parcel *parcel, enum tide_entry_reason reason)
 {
     assert(reason < TIDE_ENTRY_REASON_COUNT);
     parcel->books.received++;
     parcel->books.rejected[reason]++;
+}
+
+void tide_parcel_note(const struct tide_parcel *parcel, struct tide_parcel_mark *ret)
+{
+    *ret = (struct tide_parcel_mark){parcel->words, parcel->facts, parcel->books};
+}
+
+void tide_parcel_take_back(struct tide_parcel *parcel, const struct tide_parcel_mark *mark)
+{
+    assert(parcel->words >= mark->words && parcel->facts >= mark->facts);
+    parcel->words = mark->words;
+    parcel->facts = mark->facts;
+    parcel->books = mark->books;
 }
 
 void tide_parcel_reject_chunk(struct tide_parcel *parcel, enum tide_chunk_reason reason)

@@ -110,6 +110,8 @@ class Clients(Base):
         for ack in ("ack", "noack"):
             with self.subTest(ack=ack):
                 self.check("go-" + ack, [binary, "{host}", "{port}", "{module}", "{count}", ack], acked=ack == "ack")
+                self.check("go-json-" + ack, [binary, "{host}", "{port}", "{module}", "{count}", ack, "json"],
+                           acked=ack == "ack")
 
 
 class SecureClients(Base):

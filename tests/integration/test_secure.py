@@ -82,6 +82,8 @@ class Secure(unittest.TestCase):
             self.assertNotEqual(pong[3], b"test.client")
             self.assertEqual(pong[4].decode(), sender.digest(salt, pong[3], helo[1][b"nonce"], KEY))
             self.exchange(peer, "first-chunk")
+            peer.send(b'["t", 0, {"module_id": "json"}, {"chunk": "json-chunk"}]')  # behind the handshake as anywhere
+            self.assertEqual(peer.read_exactly(20), b'{"ack":"json-chunk"}')
         self.counted("handshakes_total", 1)
         self.daemon.assert_books(self)
 
@@ -153,14 +155,15 @@ class Secure(unittest.TestCase):
     def test_nothing_is_taken_before_the_handshake(self):
         self.serve({"auth.shared_key_file": self.scratch.write("key", KEY)})
         first = [event("sneaked-in"), b"\xc0", b"\x07", b"\x96" + b"\xa4PING" + b"\xc0" * 5, b"\xc1",
-                 b"\xdb\x7f\xff\xff\xff", b"\x96\xa4PING\xdb\xff\xff\xff\xff", b"\x91" * 100]
+                 b"\xdb\x7f\xff\xff\xff", b"\x96\xa4PING\xdb\xff\xff\xff\xff", b"\x91" * 100,
+                 b'{"module_id": "sneaked-in"}']
         for number, data in enumerate(first):
             with self.subTest(data=data[:20]), self.connect() as peer:
                 peer.read_value()
                 peer.send(data)
                 self.assertEqual(peer.read_to_end(), b"")
-        self.counted("handshakes_refused_malformed_total", len(first) - 3)
-        self.counted("connections_closed_foreign_total", 3)
+        self.counted("handshakes_refused_malformed_total", len(first) - 4)
+        self.counted("connections_closed_foreign_total", 4)
         self.assertEqual(self.daemon.ledger()["received"], 0)
         for size, good in ((4096, True), (4097, False)):
             with self.connect() as peer:
@@ -462,11 +465,11 @@ class Secure(unittest.TestCase):
     def test_the_wrong_language_on_either_port_is_named(self):
         cert, key = self.scratch.certificate("server")
         self.serve({"tls.cert_file": cert, "tls.key_file": key, "ingest.handshake_timeout_s": 1})
-        for data in (event("plain"), b"GET / HTTP/1.1\r\n\r\n", b"SSH-2.0-x\r\n"):
+        for data in (event("plain"), b'{"module_id": "plain"}', b"GET / HTTP/1.1\r\n\r\n", b"SSH-2.0-x\r\n"):
             with self.connect() as peer:
                 peer.send(data)
                 self.assertTrue(peer.closed_by_peer(patience(10)))
-        self.counted("connections_closed_foreign_total", 3)
+        self.counted("connections_closed_foreign_total", 4)
         for word in ("plain Forward on the TLS port; switch TLS on in the client", "HTTP on the TLS port",
                      "something else than TLS"):
             self.assertIn(word, self.daemon.log())

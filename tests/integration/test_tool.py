@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """The tool beside the daemon: send (exactly once over reruns), demo, the tables and their --json, bench, exit codes."""
+import hashlib
 import json
 import os
 import shutil
@@ -101,6 +102,16 @@ class Tool(Served):
         self.tool("status", "--frobnicate", status=2)
         self.tool("--help")
         self.assertRegex(self.tool("--version").stdout, r"\d+\.\d+\.\d+")
+
+    def test_bench_query_asks_a_store_of_its_own_and_checks_the_answers(self):
+        done = json.loads(self.tool("bench", "query", "--times", "3", "--modules", "1", "--json").stdout)
+        self.assertTrue(done["books"].startswith("ok"), done["books"])
+        day = {question["name"]: question for question in done["questions"]}["day_json"]
+        self.assertGreater(day["bytes"], 500000)
+        self.assertGreater(day["server_cpu_ms"], 0)
+        self.assertEqual(os.listdir(self.home), [], "its store is removed")
+        self.assertIn("no module", self.tool("bench", "query", "--store", os.path.join(self.home, "new"), status=69).stderr)
+        self.assertIn("--url", self.tool("bench", "query", "--url", "http://x", "--store", "y", status=2).stderr)
 
     def test_tables_and_json(self):
         self.tool("send", *self.to, stdin=self.lines("shown", 100))
@@ -259,6 +270,56 @@ class Secured(Served):
         done = self.tool("send", *self.to, "--shared-key-file", "open", "--user", "alice", "--password-file", "password",
                          *self.tls)
         self.assertIn("every user of this machine can get at open; chmod o= it", done.stderr)
+
+
+class Asking(unittest.TestCase):
+    """The commands that ask, where the REST port speaks TLS and wants a token."""
+    TOKEN = "t0ken-of-the-reader"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.files = Scratch("tidemark-asking-")
+        cls.addClassCleanup(cls.files.close)
+        cls.server, cls.other = cls.files.certificate("server"), cls.files.certificate("other")
+        tokens = cls.files.write("tokens", b"read %s reader\n" % hashlib.sha256(cls.TOKEN.encode()).hexdigest().encode())
+        cls.daemon = Daemon({"tls.cert_file": cls.server[0], "tls.key_file": cls.server[1], "auth.http_tokens_file": tokens})
+        cls.addClassCleanup(cls.daemon.close)
+        cls.files.write("token", cls.TOKEN.encode() + b"\n")
+        cls.files.write("wrong", b"another\n")
+        cls.url = ["--url", cls.daemon.rest.url]
+        cls.ca = ["--ca-file", cls.server[0]]
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.daemon.stop()
+
+    def tool(self, *words, stdin="", status=0, env=None):
+        done = subprocess.run([tidemark()] + list(words), input=stdin, capture_output=True, text=True, timeout=patience(60),
+                              cwd=self.files.path, env=environment(dict({"NO_COLOR": "1"}, **(env or {}))))
+        self.assertEqual(done.returncode, status, "%s\n%s%s" % (words, done.stdout, done.stderr))
+        self.assertNotIn(self.TOKEN, done.stdout + done.stderr)
+        return done
+
+    def test_a_token_and_an_authority_open_every_question(self):
+        self.tool("send", "--forward", "%s:%d" % self.daemon.forward, *self.ca, stdin=Tool.lines("asked", 10))
+        for command in (["status"], ["modules"], ["health"], ["modules", "--json"]):
+            with self.subTest(command=command):
+                self.assertIn("asked" if command[0] == "modules" else "1",
+                              self.tool(*command, *self.url, *self.ca, "--token-file", "token").stdout)
+                self.tool(*command, *self.url, *self.ca, env={"TIDE_TOKEN": self.TOKEN})
+
+    def test_without_them_the_tool_says_what_is_missing(self):
+        for more, status, words in (
+                (self.ca, 1, "name a token with --token-file or $TIDE_TOKEN"),
+                (self.ca + ["--token-file", "wrong"], 1, "name a token"),
+                (self.ca + ["--token-file", "nowhere"], 2, "--token-file nowhere: "),
+                (["--token-file", "token"], 1, "certificate does not do"),
+                (["--ca-file", self.other[0], "--token-file", "token"], 1, "certificate does not do"),
+                (self.ca + ["--server-name", "elsewhere", "--token-file", "token"], 1, "certificate does not do")):
+            with self.subTest(more=more):
+                self.assertIn(words, self.tool("modules", *self.url, *more, status=status).stderr)
+        plain = self.daemon.rest.url.replace("https", "http")
+        self.tool("modules", "--url", plain, "--token-file", "token", status=69)
 
 
 if __name__ == "__main__":

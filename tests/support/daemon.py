@@ -197,7 +197,7 @@ class Daemon:
             addresses[noun] = (host.strip("[]"), int(port))
         assert set(addresses) == {"forward", "http"}, "unexpected lines on stdout: %r" % lines
         self.forward = addresses["forward"]
-        self.rest = Rest(*addresses["http"])
+        self.rest = Rest(*addresses["http"], secure=bool(self.settings.get("tls.cert_file")))
 
     @property
     def pid(self):

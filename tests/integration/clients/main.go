@@ -1,4 +1,4 @@
-// Sends events with Debian's golang-github-fluent-fluent-logger-golang-dev: HOST PORT MODULE COUNT ack|noack [RETRY_WAIT_MS]
+// Sends events with Debian's golang-github-fluent-fluent-logger-golang-dev: HOST PORT MODULE COUNT ack|noack [json|RETRY_WAIT_MS]
 package main
 
 import (
@@ -14,8 +14,9 @@ func main() {
 	port, _ := strconv.Atoi(os.Args[2])
 	count, _ := strconv.Atoi(os.Args[4])
 	ack := os.Args[5] == "ack"
-	config := fluent.Config{FluentHost: host, FluentPort: port, RequestAck: ack, SubSecondPrecision: ack}
-	if len(os.Args) > 6 {
+	json := len(os.Args) > 6 && os.Args[6] == "json"
+	config := fluent.Config{FluentHost: host, FluentPort: port, RequestAck: ack, SubSecondPrecision: ack && !json, MarshalAsJSON: json}
+	if len(os.Args) > 6 && !json {
 		config.RetryWait, _ = strconv.Atoi(os.Args[6])
 	}
 	logger, err := fluent.New(config)
