@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "tidemark/bytes.h"
+#include "tidemark/hash.h"
 #include "tidemark/tier.h"
 
 #define OVERFLOW_DELTAS 1024u /* intervals of __overflow__ that one chunk may open besides */
@@ -42,6 +43,8 @@ void *group_room(void *held, uint32_t *capacity, uint32_t need, size_t size)
 void group_init(struct group *group)
 {
     memset(group, 0, sizeof(*group));
+    tide_random(&group->seed, sizeof(group->seed));
+    group->seed |= 1; /* odd: no two keys become one */
     tide_record_init(&group->scratch);
 }
 
@@ -66,10 +69,13 @@ void group_fini(struct group *group)
 
 /* ---- finding a delta ---- */
 
-static uint32_t tag_of(uint32_t module, int64_t start_s)
+/* Senders choose the names and, by their events' times, the intervals: without the seed they could
+ * choose those that share a slot. */
+static uint32_t tag_of(const struct group *group, uint32_t module, int64_t start_s)
 {
-    uint64_t mixed = ((uint64_t)module << 40 ^ (uint64_t)start_s) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t mixed = ((uint64_t)module << 40 ^ (uint64_t)start_s) * group->seed;
 
+    mixed = (mixed ^ mixed >> 32) * UINT64_C(0x9e3779b97f4a7c15);
     return (uint32_t)(mixed >> 32);
 }
 
@@ -77,7 +83,7 @@ static void place_all(struct group *group)
 {
     memset(group->slot, 0, group->slots * sizeof(*group->slot));
     for (uint32_t i = 0; i < group->deltas; i++) {
-        uint32_t tag = tag_of(group->delta[i].module, group->delta[i].start_s);
+        uint32_t tag = tag_of(group, group->delta[i].module, group->delta[i].start_s);
         uint32_t at = tag & (group->slots - 1);
 
         while (group->slot[at].index)
@@ -90,7 +96,7 @@ static void place_all(struct group *group)
 static struct group_delta *find_delta(struct group *group, uint32_t module, int64_t start_s,
                                       uint32_t *ret_slot)
 {
-    uint32_t tag = tag_of(module, start_s), at;
+    uint32_t tag = tag_of(group, module, start_s), at;
 
     if (group->slots < 2 * (group->deltas + 1)) {
         group->slot = group_room(group->slot, &group->slots, group->slots ? group->slots * 2 : 64,
@@ -119,7 +125,7 @@ static struct group_delta *add_delta(struct group *group, uint32_t module, int64
         group_room(group->upto, &group->upto_capacity, group->deltas + 1, sizeof(*group->upto));
     delta = &group->delta[group->deltas];
     group->upto[group->deltas++] = 0;
-    group->slot[slot] = (struct group_slot){tag_of(module, start_s), group->deltas};
+    group->slot[slot] = (struct group_slot){tag_of(group, module, start_s), group->deltas};
     delta->module = module;
     delta->start_s = start_s;
     delta->late = start_s < rules->sealed_upto_s;

@@ -48,8 +48,9 @@ struct group {
     uint64_t serial; /* tells the deltas that subjects remember from those of earlier groups */
     struct group_delta *delta;
     uint32_t deltas, delta_capacity;
-    uint32_t overflow; /* the newest delta of __overflow__ */
-    struct group_slot *slot;
+    uint32_t overflow;       /* the newest delta of __overflow__ */
+    uint64_t seed;           /* of: */
+    struct group_slot *slot; /* (module, interval) */
     uint32_t slots;
     int64_t met_from_us, met_start_s; /* the interval that was met last */
     const uint64_t **fact;            /* in parcels, as they came ... */

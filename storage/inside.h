@@ -61,6 +61,8 @@ struct tide_store {
     struct store_identity identity;
     int lock_fd;
     MDB_env *env;
+    MDB_txn *view; /* of a store that is only read: the one transaction, until a reader has it */
+    bool viewed;   /* so it is, and nothing is renewed */
     MDB_dbi dbi[TABLE_COUNT];
     char data_path[1200];
 
@@ -95,17 +97,23 @@ struct tide_store {
     bool event_ids_expired;
     enum tide_fate *fate;
     size_t fate_capacity;
-    bool unsure; /* the last transaction failed: ask before the next */
+    int64_t
+        failing_us; /* since when writes fail, not for lack of space (monotonic); 0: they do not */
+    bool unsure;    /* the last transaction failed: ask before the next */
+    bool unsettled; /* reopened for reading, while the disk did not take what it has to */
     struct {
         size_t count; /* parcels of the group commit that failed last, 0: none is in doubt */
         int64_t now_us;
         uint64_t seq; /* that it would have got */
+        bool dropped; /* the parcels are gone */
     } attempt;
 
     /* shared */
     struct head *head;
     struct modules *modules;
     _Atomic enum tide_store_state condition;
+    _Atomic enum tide_rc failure;        /* why it is not ok */
+    atomic_bool reopening;               /* no new readers: those inside are waited for */
     atomic_uint_least64_t ballast_bytes; /* held */
     atomic_uint_least64_t identity_count;
     atomic_uint_least32_t identity_oldest_s;
@@ -123,6 +131,10 @@ struct tide_store {
 /* schema.c */
 enum tide_rc schema_open(struct tide_store *store,
                          struct tide_err *err); /* creates or checks; reads the state */
+/* The same for one that is only read; its interval becomes that of the configuration. */
+enum tide_rc schema_read(struct tide_store *store, MDB_txn *txn, struct tide_err *err);
+/* Says why a store of another schema is not opened, and what to do. */
+void schema_refuse(uint32_t schema, struct tide_err *err);
 void schema_put_state(struct txn *txn, const struct store_state *state);
 void schema_put_fold(struct txn *txn, const struct fold_state *fold);
 enum tide_rc schema_get_fold(MDB_txn *txn, MDB_dbi meta, struct fold_state *ret);
@@ -139,6 +151,9 @@ enum tide_rc replay_modules(struct tide_store *store, MDB_txn *txn, struct tide_
 enum tide_rc replay_known(struct tide_store *store, MDB_txn *txn, int64_t now_us,
                           struct tide_err *err);
 enum tide_rc replay_journal(struct tide_store *store, MDB_txn *txn, struct tide_err *err);
+/* The one commit that is on disk and not in memory, store->state being what is on disk: all of it,
+ * or nothing and a failure. */
+enum tide_rc replay_commit(struct tide_store *store, struct tide_err *err);
 
 /* totals.c: the module table's values */
 void totals_put(struct txn *txn, struct blob *blob, const struct module_name *name, uint32_t id,
@@ -192,6 +207,16 @@ void damaged(const char *table, const MDB_val *key);
 /* What a seal does in memory once state.sealed_upto_s is on disk: the intervals before it leave the
  * head. */
 void seal_publish(struct tide_store *store);
+/* Writes the totals that have changed, as of now. */
+enum tide_rc seal_checkpoint(struct tide_store *store, int64_t now_us, struct tide_err *err);
+
+/* store.c */
+enum tide_rc store_open_env(struct tide_store *store, const char *path, struct tide_err *err);
+
+/* Makes the disk say of a data file what the page cache says: before anything is written to it. */
+enum tide_rc store_settle_disk(const char *path, struct tide_err *err);
+
+/* recover.c */
 
 /* After a failed transaction: makes sure that the store can be written, reopening it when LMDB
  * refuses to go on, and then store->state is what is on disk. TIDE_IN_DOUBT: not yet. */
@@ -199,8 +224,8 @@ enum tide_rc store_recover(struct tide_store *store, struct tide_err *err);
 
 /* Turns a failed transaction into the store's condition (a full disk hides behind EIO). Returns the
  * rc to hand up. */
-bool store_disk_is_full(const struct tide_store *store);
 enum tide_rc store_failed(struct tide_store *store, enum tide_rc rc);
 void store_succeeded(struct tide_store *store);
+bool store_disk_is_full(const struct tide_store *store);
 
 #endif

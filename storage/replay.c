@@ -1,7 +1,8 @@
 /* replay - what is rebuilt in memory at start: modules and their totals, the set of committed
  * chunks, and the open intervals out of the journal. Everything the journal says of an interval
  * that is sealed since is on disk as a row (or a correction) and is skipped, but for the totals,
- * which may be older than the seal.
+ * which may be older than the seal. A single commit whose parcels are gone is taken from the disk
+ * in the same way.
  */
 #include "inside.h"
 
@@ -137,31 +138,41 @@ static enum tide_rc take_module(struct tide_store *store, const MDB_val *key,
 }
 
 /* The greatest id that has a value, sound or not; 0 without any. */
-static uint32_t last_module(struct tide_store *store, MDB_txn *txn)
+static enum tide_rc last_module(struct tide_store *store, MDB_txn *txn, uint32_t *ret_id)
 {
-    MDB_cursor *cursor;
+    MDB_cursor *cursor = NULL;
     MDB_val key, value;
     MDB_stat stat;
-    uint32_t id = 0;
+    int code;
 
-    if (mdb_stat(txn, store->dbi[TABLE_MODULE], &stat) != 0 ||
-        mdb_cursor_open(txn, store->dbi[TABLE_MODULE], &cursor) != 0)
-        return 0;
-    if (mdb_cursor_get(cursor, &key, &value, MDB_LAST) == 0 && key.mv_size == KEY_MODULE_SIZE)
-        id = tide_get_be32(key.mv_data);
-    mdb_cursor_close(cursor);
-    /* Ids are dense: a larger one is itself the damage. */
-    return id <= stat.ms_entries ? id : (uint32_t)stat.ms_entries;
+    *ret_id = 0;
+    if (!(code = mdb_stat(txn, store->dbi[TABLE_MODULE], &stat)) &&
+        !(code = mdb_cursor_open(txn, store->dbi[TABLE_MODULE], &cursor)) &&
+        !(code = mdb_cursor_get(cursor, &key, &value, MDB_LAST)) && key.mv_size == KEY_MODULE_SIZE)
+        *ret_id = tide_get_be32(key.mv_data);
+    if (cursor)
+        mdb_cursor_close(cursor);
+    if (code && code != MDB_NOTFOUND)
+        return tide_rc_from_lmdb(code);
+    if (*ret_id > stat.ms_entries)
+        *ret_id = (uint32_t)stat.ms_entries; /* ids are dense: a larger one is itself the damage */
+    return TIDE_OK;
 }
 
 enum tide_rc replay_modules(struct tide_store *store, MDB_txn *txn, struct tide_err *err)
 {
     enum tide_rc rc = each(store, txn, TABLE_MODULE, "module", 1, take_module, NULL, err);
+    uint32_t last;
 
-    if (!rc)
-        name_lost_modules(store, last_module(store, txn));
+    if (rc)
+        return rc;
+    if ((rc = last_module(store, txn, &last))) {
+        tide_err_set(err, "read module: %s", tide_rc_text(rc));
+        return rc;
+    }
+    name_lost_modules(store, last);
     head_draft(store->head)->modules = modules_count(store->modules);
-    return rc;
+    return TIDE_OK;
 }
 
 /* ---- what was committed before ---- */
@@ -280,4 +291,121 @@ static enum tide_rc take_journal(struct tide_store *store, const MDB_val *key,
 enum tide_rc replay_journal(struct tide_store *store, MDB_txn *txn, struct tide_err *err)
 {
     return each(store, txn, TABLE_JOURNAL, "journal", 2, take_journal, NULL, err);
+}
+
+/* ---- one commit ---- */
+
+/* Reads one value. TIDE_NOT_FOUND: it is not there, or damaged, which was counted then. */
+static enum tide_rc read_one(struct tide_store *store, MDB_txn *txn, enum table table,
+                             const uint8_t *bytes, size_t digits, struct blob *into,
+                             uint32_t *ret_parts)
+{
+    MDB_val key = {key_size(table), (void *)bytes}, at = key, value;
+    MDB_cursor *cursor;
+    enum tide_rc rc = tide_rc_from_lmdb(mdb_cursor_open(txn, store->dbi[table], &cursor));
+
+    if (rc)
+        return rc;
+    rc = tide_rc_from_lmdb(mdb_cursor_get(cursor, &key, &value, MDB_SET_KEY));
+    if (!rc && !(rc = parts_read(cursor, &key, &value, digits, into))) {
+        const uint8_t *last = (const uint8_t *)key.mv_data + key.mv_size - digits;
+
+        *ret_parts = 1 + (digits == 1 ? last[0] : tide_get_be16(last));
+    }
+    mdb_cursor_close(cursor);
+    if (rc != TIDE_DAMAGED)
+        return rc;
+    damaged(schema_table_name(table), &at);
+    return TIDE_NOT_FOUND;
+}
+
+/* Modules that the table in memory has not got yet. Ids are dense, also where a name is lost. */
+static enum tide_rc replay_new_modules(struct tide_store *store, MDB_txn *txn, struct tide_err *err)
+{
+    uint32_t last;
+    enum tide_rc rc = last_module(store, txn, &last);
+
+    while (!rc && modules_count(store->modules) < last) {
+        uint32_t id = modules_count(store->modules) + 1, parts;
+        uint8_t bytes[KEY_MODULE_SIZE];
+        MDB_val key = {sizeof(bytes), bytes};
+
+        key_module(bytes, id);
+        rc = read_one(store, txn, TABLE_MODULE, bytes, 1, &store->blob, &parts);
+        if (!rc)
+            rc = take_module(store, &key, &store->blob, parts, NULL, err);
+        if (rc == TIDE_DAMAGED)
+            damaged("module", &key);
+        if (rc == TIDE_DAMAGED || rc == TIDE_NOT_FOUND)
+            rc = TIDE_OK; /* damaged: its name is lost */
+        if (!rc)
+            name_lost_modules(store, id);
+    }
+    return rc;
+}
+
+/* What a commit wrote besides new modules: a value in each of these. */
+struct committed {
+    enum table table;
+    each_fn *take;
+    void *arg;
+    struct blob blob;
+    uint32_t parts; /* 0: there is none */
+};
+
+static enum tide_rc read_committed(struct tide_store *store, MDB_txn *txn, const uint8_t *key,
+                                   struct committed *value, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        enum tide_rc rc =
+            read_one(store, txn, value[i].table, key, 2, &value[i].blob, &value[i].parts);
+
+        if (rc && rc != TIDE_NOT_FOUND)
+            return rc;
+    }
+    return TIDE_OK;
+}
+
+/* Everything is read before anything is taken: what fails in between can be tried again. */
+enum tide_rc replay_commit(struct tide_store *store, struct tide_err *err)
+{
+    struct committed value[] = {{.table = TABLE_IDENTITY, .take = take_identities},
+                                {.table = TABLE_EVENT_ID, .take = take_identities},
+                                {.table = TABLE_PRODUCER, .take = take_producers},
+                                {.table = TABLE_JOURNAL, .take = take_journal}};
+    const size_t count = sizeof(value) / sizeof(value[0]);
+    uint8_t bytes[KEY_JOURNAL_SIZE];
+    MDB_val key = {sizeof(bytes), bytes};
+    struct head_generation *draft;
+    MDB_txn *txn;
+    enum tide_rc rc = tide_rc_from_lmdb(mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn));
+
+    value[0].arg = store->identities;
+    value[1].arg = store->event_ids;
+    key_journal(bytes, store->state.commit_seq, 0);
+    head_begin(store->head);
+    draft = head_draft(store->head);
+    if (!rc) {
+        if (!(rc = read_committed(store, txn, bytes, value, count)))
+            rc = replay_new_modules(store, txn, err);
+        mdb_txn_abort(txn);
+    }
+    if (rc) {
+        tide_err_set(err, "read the last commit again: %s", tide_rc_text(rc));
+    } else {
+        draft->commit_seq = store->state.commit_seq;
+        draft->ledger = store->state.ledger;
+        draft->modules = modules_count(store->modules);
+        for (size_t i = 0; i < count; i++)
+            if (value[i].parts && value[i].take(store, &key, &value[i].blob, value[i].parts,
+                                                value[i].arg, err) == TIDE_DAMAGED)
+                damaged(schema_table_name(value[i].table), &key);
+        if (identity_count(store->event_ids) > store->cfg.dedup_max_event_ids)
+            store->expiring = true;
+        store_show_known(store);
+    }
+    head_publish(store->head);
+    for (size_t i = 0; i < count; i++)
+        blob_fini(&value[i].blob);
+    return rc;
 }

@@ -140,7 +140,7 @@ enum tide_rc tide_snapshot_open(struct tide_store *store, struct tide_snapshot *
     }
     snapshot->store = store;
     enlist(snapshot); /* from here on nobody reopens the environment */
-    if (store->env) {
+    if (store->env && !atomic_load(&store->reopening)) {
         snapshot->reader = reader_take(store);
         rc = settle(snapshot, NULL, err);
     } else {
@@ -191,6 +191,8 @@ const struct tide_snapshot_info *tide_snapshot_info(const struct tide_snapshot *
 
 bool snapshot_spent(const struct tide_snapshot *snapshot)
 {
+    if (snapshot->store->viewed)
+        return false;
     return snapshot->records >= READ_BUDGET_RECORDS ||
            tide_clock_mono_us() - snapshot->begun_us >= READ_BUDGET_US;
 }

@@ -1,11 +1,4 @@
-/* store - open, lock and close; the condition of the store; and finding out what happened after a
- * failure.
- *
- * A commit whose data could not be written did not happen. One whose meta page could not be written
- * is in doubt, and LMDB refuses to write from then on. So after any failure the next writer first
- * asks whether the environment still takes transactions; if not, it is closed and opened anew, as
- * soon as no reader is in it, and commit_seq tells what is on disk.
- */
+/* store - open, lock and close, and the figures. What it does about failures is in recover.c. */
 #include "inside.h"
 
 #include <assert.h>
@@ -15,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "tidemark/clock.h"
@@ -26,13 +18,6 @@
 #include "key.h"
 #include "lock.h"
 #include "reader.h"
-
-const char *tide_store_state_name(enum tide_store_state state)
-{
-    static const char *const name[] = {"ok", "full", "in_doubt", "failed"};
-
-    return name[state];
-}
 
 void tide_store_cfg_default(struct tide_store_cfg *cfg)
 {
@@ -46,7 +31,8 @@ void tide_store_cfg_default(struct tide_store_cfg *cfg)
                                    .max_modules = 100000,
                                    .dedup_window_s = 73 * 3600,
                                    .dedup_max_chunks = 4000000,
-                                   .dedup_max_event_ids = 1000000};
+                                   .dedup_max_event_ids = 1000000,
+                                   .retry_s = 30};
     tide_retention_default(cfg->retention.keep_s);
 }
 
@@ -101,7 +87,7 @@ static enum tide_rc make_dir(const char *dir, struct tide_err *err)
     return TIDE_OK;
 }
 
-static enum tide_rc open_env(struct tide_store *store, const char *path, struct tide_err *err)
+enum tide_rc store_open_env(struct tide_store *store, const char *path, struct tide_err *err)
 {
     int code = mdb_env_create(&store->env);
 
@@ -147,15 +133,15 @@ static enum tide_rc sync_dir(const char *dir, struct tide_err *err)
  * commit used again before this one reaches the disk, a power cut would leave a tree of which parts
  * are overwritten. And the new one may be in the cache only: it cannot be acked before it is on the
  * disk. A page that failed once counts as clean, so it is written again before the sync. */
-static enum tide_rc settle_disk(const struct tide_store *store, struct tide_err *err)
+enum tide_rc store_settle_disk(const char *path, struct tide_err *err)
 {
     uint8_t bytes[META_BYTES];
-    int fd = open(store->data_path, O_RDWR | O_CLOEXEC);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
     ssize_t len = fd < 0 ? -1 : pread(fd, bytes, sizeof(bytes), 0);
     enum tide_rc rc = TIDE_OK;
 
     if (len <= 0 || pwrite(fd, bytes, (size_t)len, 0) != len || fdatasync(fd) != 0) {
-        tide_err_set(err, "write the first pages of %s again: %s", store->data_path,
+        tide_err_set(err, "write the first pages of %s again: %s", path,
                      len == 0 ? "it is empty" : strerror(errno));
         rc = TIDE_IO;
     }
@@ -177,7 +163,7 @@ static enum tide_rc create(struct tide_store *store, struct tide_err *err)
     snprintf(path, sizeof(path), "%s.new", store->data_path);
     snprintf(lock, sizeof(lock), "%s-lock", path);
     unlink(path); /* of a birth that was cut short */
-    if ((rc = open_env(store, path, err)))
+    if ((rc = store_open_env(store, path, err)))
         return rc;
     rc = schema_open(store, err);
     mdb_env_close(store->env);
@@ -198,8 +184,8 @@ static enum tide_rc open_file(struct tide_store *store, struct tide_err *err)
 
     snprintf(parent, sizeof(parent), "%s/..", store->cfg.dir);
     if ((rc = create(store, err)) || (rc = sync_dir(store->cfg.dir, err)) ||
-        (rc = sync_dir(parent, err)) || (rc = settle_disk(store, err)) ||
-        (rc = open_env(store, store->data_path, err)))
+        (rc = sync_dir(parent, err)) || (rc = store_settle_disk(store->data_path, err)) ||
+        (rc = store_open_env(store, store->data_path, err)))
         return rc;
     return schema_open(store, err);
 }
@@ -286,6 +272,8 @@ void tide_store_close(struct tide_store *store)
         return;
     assert(!store->reader_first);
     readers_drop(store);
+    if (store->view)
+        mdb_txn_abort(store->view);
     if (store->env)
         mdb_env_close(store->env);
     head_free(store->head);
@@ -317,112 +305,6 @@ uint64_t tide_store_identity_seed(const struct tide_store *store)
     return store->identity.identity_seed;
 }
 
-/* ---- condition ---- */
-
-bool store_disk_is_full(const struct tide_store *store)
-{
-    struct statvfs fs;
-
-    return statvfs(store->cfg.dir, &fs) == 0 &&
-           (uint64_t)fs.f_bavail * fs.f_frsize < (UINT64_C(1) << 20);
-}
-
-enum tide_rc store_failed(struct tide_store *store, enum tide_rc rc)
-{
-    enum tide_store_state condition = TIDE_STORE_FULL, before;
-
-    store->unsure = true;
-    if (rc == TIDE_IO && store_disk_is_full(store))
-        rc = TIDE_DISK_FULL;
-    if (rc == TIDE_IN_DOUBT)
-        condition = TIDE_STORE_IN_DOUBT;
-    else if (rc != TIDE_DISK_FULL)
-        condition = TIDE_STORE_FAILED;
-    before = atomic_exchange(&store->condition, condition);
-    if (before != condition)
-        tide_log(TIDE_ERROR, "storage", "store is %s: %s; nothing is acked until a commit succeeds",
-                 tide_store_state_name(condition), tide_rc_text(rc));
-    return rc;
-}
-
-void store_succeeded(struct tide_store *store)
-{
-    enum tide_store_state before;
-
-    if (store->relieving)
-        return;
-    before = atomic_exchange(&store->condition, TIDE_STORE_OK);
-    if (before != TIDE_STORE_OK)
-        tide_log(TIDE_INFO, "storage", "store is ok again, was %s", tide_store_state_name(before));
-}
-
-/* Closes and opens the environment; not while a reader is in it. */
-static enum tide_rc reopen(struct tide_store *store, struct tide_err *err)
-{
-    enum tide_rc rc = TIDE_OK;
-
-    pthread_mutex_lock(&store->readers_lock);
-    if (store->readers) {
-        tide_err_set(
-            err, "the last commit is in doubt; waiting for %llu readers to finish before reopening",
-            (unsigned long long)store->readers);
-        rc = TIDE_IN_DOUBT;
-    } else {
-        readers_drop(store);
-        if (store->env)
-            mdb_env_close(store->env);
-        store->env = NULL;
-        if ((rc = settle_disk(store, err)) == TIDE_OK &&
-            (rc = open_env(store, store->data_path, err)) == TIDE_OK &&
-            (rc = schema_open(store, err))) {
-            mdb_env_close(store->env); /* its tables are not open: of no use */
-            store->env = NULL;
-        }
-    }
-    pthread_mutex_unlock(&store->readers_lock);
-    if (rc == TIDE_OK)
-        tide_log(TIDE_WARNING, "storage",
-                 "reopened the store after a commit in doubt: commit_seq is %llu",
-                 (unsigned long long)store->state.commit_seq);
-    return rc;
-}
-
-enum tide_rc store_recover(struct tide_store *store, struct tide_err *err)
-{
-    MDB_txn *txn;
-    int code;
-
-    if (!store->unsure)
-        return TIDE_OK;
-    if (store->env) {
-        code = mdb_txn_begin(store->env, NULL, 0, &txn);
-        if (!code)
-            mdb_txn_abort(txn);
-        if (code != MDB_PANIC) {
-            store->unsure = code != 0;
-            tide_err_set(err, "%s", mdb_strerror(code));
-            return tide_rc_from_lmdb(code);
-        }
-    }
-    if (reopen(store, err) != TIDE_OK)
-        return TIDE_IN_DOUBT;
-    store->unsure = false;
-    if (store->state.sealed_upto_s > head_current(store->head)->sealed_upto_s)
-        seal_publish(store); /* it was the end of a seal, and it had happened */
-    fold_forget(store->folding);
-    if (!store->attempt.count) { /* a slice of the fold may have happened */
-        head_begin(store->head);
-        head_draft(store->head)->commit_seq = store->state.commit_seq;
-        head_publish(store->head);
-    }
-    return TIDE_OK;
-}
-
-enum tide_store_state tide_store_state(const struct tide_store *store)
-{
-    return atomic_load(&store->condition);
-}
-
 /* ---- figures ---- */
 
 void tide_store_stats(struct tide_store *store, struct tide_store_stats *ret)
@@ -448,5 +330,6 @@ void tide_store_stats(struct tide_store *store, struct tide_store_stats *ret)
     ret->oldest_identity_us = (int64_t)atomic_load(&store->identity_oldest_s) * 1000000;
     ret->event_ids = atomic_load(&store->event_id_count);
     ret->producers = atomic_load(&store->producer_count);
+    ret->failure = atomic_load(&store->failure);
     ret->identity_bound = atomic_load(&store->identity_by_count) ? "count" : "window";
 }

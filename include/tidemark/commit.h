@@ -27,7 +27,7 @@ enum tide_rc tide_commit_start(const struct tide_commit_cfg *cfg, struct tide_st
  * posting per poster. */
 void tide_commit_post(struct tide_commit *commit, struct tide_parcel *parcel);
 
-/* True while a failed commit is being retried: shards stop reading. */
+/* True while a failed commit is being retried, or the store has failed: shards stop reading. */
 _Bool tide_commit_stalled(const struct tide_commit *commit);
 
 /* Commits what is waiting (unless the store is failing), ends the thread. Nobody may post any more.

@@ -83,6 +83,7 @@ struct tide_parcel {
     enum tide_fate fate;
     struct tide_mailbox *home; /* where commit sends it */
     uint64_t owner;            /* the shard's word for the connection; 0: nobody waits */
+    bool json;                 /* its ack is JSON */
     uint16_t chunk_len;        /* 0: no ack wanted */
     uint8_t
         chunk[TIDE_PARCEL_CHUNK_MAX]; /* the chunk value as msgpack, to be echoed byte for byte */
@@ -112,6 +113,14 @@ void tide_parcel_call_up(const struct tide_parcel *parcel, const struct tide_tex
 
 /* Books one rejected entry. */
 void tide_parcel_reject(struct tide_parcel *parcel, enum tide_entry_reason reason);
+
+/* How much is in it, to take back what a request put in beyond that: a parcel may hold others. */
+struct tide_parcel_mark {
+    uint32_t words, facts;
+    struct tide_ledger books;
+};
+void tide_parcel_note(const struct tide_parcel *parcel, struct tide_parcel_mark *ret);
+void tide_parcel_take_back(struct tide_parcel *parcel, const struct tide_parcel_mark *mark);
 
 /* Drops what was folded and books the whole chunk as rejected (unpacking failed and the like). */
 void tide_parcel_reject_chunk(struct tide_parcel *parcel, enum tide_chunk_reason reason);

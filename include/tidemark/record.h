@@ -146,6 +146,8 @@ struct tide_gauge_state tide_record_gauge(const struct tide_record *record, enum
 /* Derived figures; NAN where there is no sample. */
 double tide_record_mean_us(const struct tide_record *record);
 double tide_record_quantile_us(const struct tide_record *record, double q);
+void tide_record_quantiles_us(const struct tide_record *record, const double *q, size_t count,
+                              double *ret_us);                   /* see hist.h */
 double tide_record_error_rate(const struct tide_record *record); /* failed / requests */
 uint64_t tide_record_in_flight(const struct tide_record *record);
 uint64_t tide_record_responses(const struct tide_record *record); /* response events */

@@ -18,7 +18,7 @@
 #include "tidemark/retention.h"
 #include "tidemark/tier.h"
 
-#define TIDE_STORE_SCHEMA 1
+#define TIDE_STORE_SCHEMA 2 /* a new number is a new step in migrations/ */
 #define TIDE_FLEET        0u /* module id of the fleet; modules are 1, 2, ... in order of appearance */
 
 struct tide_store_cfg {
@@ -27,6 +27,7 @@ struct tide_store_cfg {
     uint64_t max_bytes;     /* the file grows no larger: oldest history goes early; 0: no cap */
     uint64_t ballast_bytes; /* of disk to set aside at most; default 8 MiB */
     uint32_t interval_s;    /* must agree with the store once created */
+    uint64_t instance_seed; /* of a store that is created: see below; 0: a random one */
     uint32_t grace_s;
     int64_t lateness_s;
     int64_t fold_after_s; /* finished intervals move into chunks when they are so old */
@@ -35,8 +36,14 @@ struct tide_store_cfg {
     int64_t dedup_window_s;
     uint64_t dedup_max_chunks;
     uint64_t dedup_max_event_ids;
+    uint32_t retry_s; /* a store that cannot write, and not for lack of space, has then failed */
 };
 
+/* How writing goes. Reading goes on in all of them, and one transaction that succeeds leads back to
+ * ok.
+ *   full      there is no space: the last write did not happen, and is tried again for ever
+ *   in_doubt  a write failed otherwise: unknown until settled; tried again for cfg.retry_s
+ *   failed    that time is over: who waits for a commit is sent away */
 enum tide_store_state { TIDE_STORE_OK, TIDE_STORE_FULL, TIDE_STORE_IN_DOUBT, TIDE_STORE_FAILED };
 const char *
 tide_store_state_name(enum tide_store_state state); /* "ok" "full" "in_doubt" "failed" */
@@ -63,11 +70,18 @@ uint64_t tide_store_identity_seed(const struct tide_store *store);
 
 /* One group in one synced transaction: as many of the parcels, oldest first, as one transaction
  * takes, at least one; *ret_taken says how many. On TIDE_OK their fates are set and the effect is
- * visible to snapshots opened from now on. On failure nothing happened (or, TIDE_IN_DOUBT, nobody
- * knows): fates are open, call again with the same parcels. now_us: wall clock. */
+ * visible to snapshots opened from now on. On failure nothing happened, or nobody knows: fates are
+ * open, call again with the same parcels, or tide_store_drop. now_us: wall clock. */
 enum tide_rc tide_store_commit(struct tide_store *store, struct tide_parcel *const *parcel,
                                size_t count, int64_t now_us, size_t *ret_taken,
                                struct tide_err *err);
+
+/* The parcels of the commit that failed last come no more. If it turns out to have happened, its
+ * effect is taken from the disk, and chunks that are sent again are duplicates. */
+void tide_store_drop(struct tide_store *store);
+
+/* Finds out whether writing works again, by a transaction that changes nothing. */
+enum tide_rc tide_store_probe(struct tide_store *store, struct tide_err *err);
 
 /* Unix microseconds at which the next interval wants sealing; INT64_MAX when none is open. */
 int64_t tide_store_next_seal_us(const struct tide_store *store);
@@ -102,6 +116,7 @@ struct tide_store_stats {
     const char *identity_bound; /* which bound is active: "window" or "count" */
     uint64_t event_ids;         /* event ids remembered */
     uint64_t producers;         /* producers of structured chunk ids remembered */
+    enum tide_rc failure;       /* of the last write, while the state is not ok */
 };
 void tide_store_stats(struct tide_store *store, struct tide_store_stats *ret);
 

@@ -64,12 +64,15 @@ static struct check check_store(const struct tide_self_view *self)
     case TIDE_STORE_IN_DOUBT:
         check.verdict = VERDICT_FAILING;
         snprintf(check.detail, sizeof(check.detail),
-                 "in doubt: a commit may not have reached the disk; it is being reopened");
+                 "in doubt: %s; nothing is acknowledged until a write succeeds; answers still work",
+                 tide_rc_text(self->stats.failure));
         break;
     case TIDE_STORE_FAILED:
         check.verdict = VERDICT_FAILING;
         snprintf(check.detail, sizeof(check.detail),
-                 "failed: see the log; nothing is acknowledged");
+                 "failed: %s; nothing is read, what waited went back to its senders; answers still "
+                 "work",
+                 tide_rc_text(self->stats.failure));
         break;
     }
     return check;
@@ -161,6 +164,7 @@ const struct tide_route tide_route_live = {
     .alias = "/livez",
     .summary = "The daemon answers",
     .serve = serve_live,
+    .open = true,
 };
 
 const struct tide_route tide_route_ready = {
@@ -168,6 +172,7 @@ const struct tide_route tide_route_ready = {
     .alias = "/readyz",
     .summary = "The daemon takes events to disk",
     .serve = serve_ready,
+    .open = true,
 };
 
 const struct tide_route tide_route_status = {

@@ -183,8 +183,10 @@ static bool parse_sort(const char *text, enum tide_sort *ret)
 
 static bool parse_format(const char *text, enum tide_format *ret)
 {
-    static const char *const name[] = {
-        [TIDE_FORMAT_JSON] = "json", [TIDE_FORMAT_COLUMNS] = "columns", [TIDE_FORMAT_CSV] = "csv"};
+    static const char *const name[] = {[TIDE_FORMAT_JSON] = "json",
+                                       [TIDE_FORMAT_COLUMNS] = "columns",
+                                       [TIDE_FORMAT_CSV] = "csv",
+                                       [TIDE_FORMAT_MSGPACK] = "msgpack"};
 
     for (unsigned i = 0; i < sizeof(name) / sizeof(name[0]); i++)
         if (strcmp(text, name[i]) == 0) {

@@ -12,6 +12,11 @@
  * with growing pauses, and after whatever the store can do about a lack of space; meanwhile
  * `stalled` tells the shards to stop reading, so what cannot be written is not read either. Nobody
  * is acked for a group that is not on disk.
+ *
+ * When the store says that it has failed, everything that waits is dropped: the connections close
+ * without an ack, and the senders, who have it still, may turn elsewhere. What was on its way is
+ * dropped as it comes, an empty write tries the disk at each turn, and `stalled` stays: reading on,
+ * only to drop, would have every sender send its window again and again for nothing.
  */
 #include "tidemark/commit.h"
 
@@ -47,7 +52,8 @@ struct tide_commit {
     pthread_t thread;
     atomic_bool stalled;
     atomic_bool stopping;
-    int retry_ms; /* 0: nothing is failing */
+    int retry_ms;  /* 0: nothing is failing */
+    bool dropping; /* the store has failed, and it was said that what waits is dropped */
     int64_t upkeep_us;
     bool more_upkeep; /* the last slice of it was not the last */
 };
@@ -76,13 +82,13 @@ static void send_home(struct tide_commit *commit, size_t count)
 
 static void drop_all(struct tide_commit *commit)
 {
-    if (commit->count == 0)
-        return;
-    tide_log(TIDE_ERROR, "commit",
-             "stopping with %zu chunks that could not be written; they were not acked",
-             commit->count);
-    for (size_t i = 0; i < commit->count; i++)
-        commit->waiting[commit->first + i]->fate = TIDE_FATE_DROPPED;
+    for (size_t i = 0; i < commit->count; i++) {
+        struct tide_parcel *parcel = commit->waiting[commit->first + i];
+
+        parcel->fate = TIDE_FATE_DROPPED;
+        tide_count(TIDE_COUNT_EVENTS_DROPPED, parcel->books.received);
+    }
+    tide_store_drop(commit->store);
     send_home(commit, commit->count);
 }
 
@@ -176,6 +182,46 @@ static void relieve(struct tide_commit *commit)
         report("making room", &err);
 }
 
+/* ---- a store that has failed ---- */
+
+static void give_up(struct tide_commit *commit)
+{
+    if (!commit->dropping)
+        tide_log(TIDE_ERROR, "commit",
+                 "the store has failed: %zu chunks that wait for it, and what is on its way, are "
+                 "dropped unacked; nothing is read until it can be written again",
+                 commit->count);
+    commit->dropping = true;
+    drop_all(commit);
+}
+
+/* Drops what has come meanwhile, and tries to write nothing; false: that failed. */
+static bool probe(struct tide_commit *commit)
+{
+    struct tide_err err = {""};
+
+    give_up(commit);
+    if (tide_store_probe(commit->store, &err)) {
+        tide_count(TIDE_COUNT_COMMIT_FAILURES, 1);
+        return false;
+    }
+    return true;
+}
+
+static bool has_failed(const struct tide_commit *commit)
+{
+    return tide_store_state(commit->store) == TIDE_STORE_FAILED;
+}
+
+/* What waits to disk, or nothing, to see whether it can be; false: it cannot. */
+static bool write_waiting(struct tide_commit *commit)
+{
+    if (has_failed(commit))
+        return probe(commit);
+    commit->dropping = false;
+    return commit->count == 0 || commit_group(commit);
+}
+
 /* ---- the thread ---- */
 
 static int wait_ms(const struct tide_commit *commit)
@@ -228,29 +274,38 @@ static void gather(struct tide_commit *commit)
              now_us < until_us);
 }
 
+static void stop_failing(struct tide_commit *commit)
+{
+    take_waiting(commit);
+    if (commit->count)
+        tide_log(TIDE_ERROR, "commit",
+                 "stopping with %zu chunks that could not be written; they were not acked",
+                 commit->count);
+    drop_all(commit);
+}
+
 static void *run(void *arg)
 {
     struct tide_commit *commit = arg;
 
     for (;;) {
-        bool stopping = atomic_load(&commit->stopping), sound = true;
+        bool stopping = atomic_load(&commit->stopping), sound;
 
         if (commit->count == 0 && !stopping && !commit->retry_ms)
             tide_mailbox_wait(commit->mailbox, wait_ms(commit));
         take_waiting(commit);
         if (commit->count && !stopping && !commit->retry_ms)
             gather(commit);
-        if (commit->count)
-            sound = commit_group(commit);
-        else if (stopping)
+        if (commit->count == 0 && stopping)
             return NULL;
-        sound = sound && do_chores(commit);
+        sound = write_waiting(commit) && do_chores(commit);
         set_failing(commit, !sound);
         if (sound)
             continue;
+        if (has_failed(commit))
+            give_up(commit);
         if (stopping) {
-            take_waiting(commit);
-            drop_all(commit);
+            stop_failing(commit);
             return NULL;
         }
         relieve(commit);

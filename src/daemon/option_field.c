@@ -4,6 +4,7 @@
 #include "options.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -55,6 +56,7 @@ void tide_option_defaults(struct tide_config *config)
         case TIDE_OPTION_SWITCH:
         case TIDE_OPTION_PAIR:
         case TIDE_OPTION_PATH:
+        case TIDE_OPTION_ORIGINS:
         case TIDE_OPTION_THRESHOLD:
         case TIDE_OPTION_RULES:
         case TIDE_OPTION_SHARES:
@@ -149,6 +151,43 @@ static enum tide_rc assign_path(struct tide_config *config, const struct tide_op
     return tide_option_expected(expected, value, err);
 }
 
+/* "https://host" or "https://host:8080": a scheme, a name or address, perhaps a port, and nothing
+ * behind it. */
+static bool is_origin(const char *text, size_t len)
+{
+    size_t at = 0;
+
+    while (at < len && islower((unsigned char)text[at]))
+        at++;
+    if (at == 0 || len - at < 4 || memcmp(text + at, "://", 3) != 0)
+        return false;
+    for (at += 3; at < len; at++)
+        if (!isalnum((unsigned char)text[at]) && !strchr(".-_:[]", text[at]))
+            return false;
+    return true;
+}
+
+static enum tide_rc assign_origins(struct tide_config *config, const struct tide_option *option,
+                                   const struct tide_value *value, struct tide_err *err)
+{
+    char *field = (char *)config + option->at;
+    const char *text = value->type == TIDE_VALUE_NULL ? "" : value->text;
+    bool good = value->type == TIDE_VALUE_NULL ||
+                (value->type == TIDE_VALUE_STRING && strlen(text) < option->size);
+
+    for (size_t at = 0, len; good && text[at] && strcmp(text, "*") != 0; at += len) {
+        len = strcspn(text + at, " ");
+        good = is_origin(text + at, len) && strcmp(text + at + len, " ") != 0;
+        len += text[at + len] == ' ';
+    }
+    if (!good)
+        return tide_option_expected("\"*\" or origins such as \"https://a.example\", one blank "
+                                    "between them, 1023 bytes in all",
+                                    value, err);
+    strcpy(field, text);
+    return TIDE_OK;
+}
+
 enum tide_rc tide_option_assign(struct tide_config *config, const struct tide_option *option,
                                 const struct tide_value *value, struct tide_err *err)
 {
@@ -164,6 +203,8 @@ enum tide_rc tide_option_assign(struct tide_config *config, const struct tide_op
         return TIDE_OK;
     case TIDE_OPTION_PATH:
         return assign_path(config, option, value, err);
+    case TIDE_OPTION_ORIGINS:
+        return assign_origins(config, option, value, err);
     case TIDE_OPTION_SWITCH:
     case TIDE_OPTION_TEXT:
     case TIDE_OPTION_PAIR:
@@ -209,6 +250,7 @@ bool tide_option_same(const struct tide_option *option, const struct tide_config
         return !memcmp(a_field, b_field, option->size);
     case TIDE_OPTION_TEXT:
     case TIDE_OPTION_PATH:
+    case TIDE_OPTION_ORIGINS:
         return !strcmp(a_field, b_field);
     case TIDE_OPTION_SHARES:
         return same_shares(&a->sample, &b->sample);

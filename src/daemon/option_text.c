@@ -85,7 +85,9 @@ void tide_option_help(FILE *out)
 {
     fputs("usage: tidemarkd [--config FILE] [--data-dir DIR] [--forward ADDR:PORT] [--http "
           "ADDR:PORT]\n"
-          "                 [--set section.key=value]... [--check-config] [--version] [--help]\n\n"
+          "                 [--set section.key=value]... [--check-config] [--show-config] "
+          "[--version] "
+          "[--help]\n\n"
           "Takes module log events in the Fluentd Forward protocol, rolls them up, keeps the "
           "roll-ups\n"
           "on disk and answers questions about them over HTTP.\n\n",

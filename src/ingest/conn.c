@@ -17,10 +17,10 @@
 #include <string.h>
 #include <unistd.h>
 #include "tidemark/bytes.h"
+#include "tidemark/census.h"
 #include "tidemark/clock.h"
 #include "tidemark/counter.h"
 #include "tidemark/log.h"
-#include "census.h"
 #include "greet.h"
 #include "link.h"
 #include "shard.h"
@@ -112,6 +112,7 @@ static void stand_in(struct tide_conn *conn, enum tide_conn_line line)
     tide_conn_unwatch(conn);
     conn->line = line;
     if (line == TIDE_LINE_MEMORY) {
+        tide_count(TIDE_COUNT_INPUT_WAITS, 1);
         TAILQ_INSERT_TAIL(&shard->memory_line, conn, line_link);
         return;
     }
@@ -201,7 +202,7 @@ static void refuse_speech(struct tide_conn *conn, enum tide_speech speech)
 {
     static struct tide_log_gate gate;
     static const char *const said[] = {
-        [TIDE_SPEECH_JSON] = "JSON on the Forward port is not supported; send msgpack",
+        [TIDE_SPEECH_JSON] = "JSON before the handshake, which is msgpack",
         [TIDE_SPEECH_TLS] = "TLS client on the plain Forward port; switch TLS off in the client",
         [TIDE_SPEECH_HTTP] =
             "HTTP on the Forward port; REST answers on the address given by --http",
@@ -263,6 +264,25 @@ void tide_conn_refuse_stalled(struct tide_conn *conn)
     tide_conn_settle(conn);
 }
 
+/* Whose unfinished frame is the oldest goes, until the others have room. */
+static void make_way(struct tide_conn *conn)
+{
+    static struct tide_log_gate gate;
+    struct tide_conn *oldest;
+
+    while ((oldest = tide_input_oldest_over(conn->shard))) {
+        tide_count(TIDE_COUNT_CLOSED_MEMORY, 1);
+        tide_log_gated(
+            &gate, TIDE_WARNING, "ingest",
+            "peer %s closed: unfinished requests take all of ingest.max_input_bytes, and "
+            "its %zu bytes are the oldest of them",
+            oldest->peer, oldest->held_len);
+        tide_conn_end(oldest);
+        if (oldest != conn) /* whose turn it is */
+            tide_conn_settle(oldest);
+    }
+}
+
 /* ---- values ---- */
 
 static void take_chunk(struct tide_conn *conn, const struct tide_request *request,
@@ -272,6 +292,7 @@ static void take_chunk(struct tide_conn *conn, const struct tide_request *reques
     memcpy(parcel->chunk, request->chunk, request->chunk_len);
     parcel->chunk_len = (uint16_t)request->chunk_len;
     parcel->owner = conn->owner;
+    parcel->json = conn->json;
     conn->outstanding++;
     if (request->chunk_payload_len < TIDE_CHUNK_ID_MIN)
         return;
@@ -291,8 +312,15 @@ static void take_request(struct tide_conn *conn, const struct tide_request *requ
         .arrival_us = conn->arrival_us,
         .peer = conn->peer,
         .max_unpacked_bytes = shard->cfg->max_unpacked_bytes,
+        .max_unpacked_ratio = shard->cfg->max_unpacked_ratio,
+        .max_entries = shard->cfg->max_entries,
     };
     struct tide_parcel *parcel;
+
+    if (request->bad_tag)
+        tide_count(TIDE_COUNT_BAD_TAGS, 1);
+    if (request->bad_option)
+        tide_count(TIDE_COUNT_BAD_OPTIONS, 1);
 
     if (!request->chunk && size <= TIDE_LOOSE_REQUEST_MAX) {
         tide_request_fold(request, &context, tide_shard_loose(shard));
@@ -329,6 +357,26 @@ static void take_value(struct tide_conn *conn, const uint8_t *frame, size_t size
     take_request(conn, &request, size);
 }
 
+/* One way from here on: what came as JSON is msgpack, too, before anybody looks into it. */
+static void take_json(struct tide_conn *conn, const uint8_t *text, size_t size)
+{
+    uint8_t *value;
+    size_t len;
+
+    if (tide_json_pack(text, size, &value, &len) != TIDE_OK) {
+        conn->offset += len;
+        refuse_malformed(conn, "JSON");
+        return;
+    }
+    take_value(conn, value, len);
+    free(value);
+}
+
+static uint32_t max_depth(const struct tide_ingest_cfg *cfg)
+{
+    return cfg->max_depth ? cfg->max_depth : TIDE_FRAME_DEPTH_MAX;
+}
+
 /* Takes whole values off the front of data while there are parcels for them; returns how many bytes
  * went. */
 static size_t consume(struct tide_conn *conn, const uint8_t *data, size_t len)
@@ -338,31 +386,40 @@ static size_t consume(struct tide_conn *conn, const uint8_t *data, size_t len)
 
     conn->blocked = false;
     while (at < len && conn->state == TIDE_CONN_OPEN && !conn->doomed) {
-        size_t size;
+        const enum tide_speech speech = tide_speech_of(data[at]);
+        const bool json = speech == TIDE_SPEECH_JSON;
+        size_t size, max_bytes;
         enum tide_rc rc;
 
+        if (conn->json && tide_json_is_blank(data[at])) {
+            at++;
+            conn->offset++;
+            continue;
+        }
         if (!tide_shard_may_fold(shard)) {
             conn->blocked = true;
             break;
         }
-        if (!conn->greeted && tide_speech_of(data[at]) != TIDE_SPEECH_MSGPACK) {
-            refuse_speech(conn, tide_speech_of(data[at]));
+        if (!conn->greeted && speech != TIDE_SPEECH_MSGPACK && !(json && !conn->greeting)) {
+            refuse_speech(conn, speech);
             break;
         }
         if (len - at < conn->scan.need)
             break;
-        rc = tide_frame_next(&conn->scan, data + at, len - at,
-                             conn->greeting ? TIDE_PING_MAX : shard->cfg->max_frame_bytes, &size);
+        max_bytes = conn->greeting ? TIDE_PING_MAX : shard->cfg->max_frame_bytes;
+        rc = (json ? tide_json_next : tide_frame_next_within)(
+            &conn->scan, data + at, len - at, max_bytes, max_depth(shard->cfg), &size);
         if (rc == TIDE_AGAIN)
             break;
+        conn->json = json;
         if (rc && conn->greeting) {
             tide_greet_refuse_noise(conn);
         } else if (rc == TIDE_TOO_LARGE) {
             refuse_too_large(conn);
         } else if (rc) {
-            refuse_malformed(conn, "frame");
+            refuse_malformed(conn, json ? "JSON" : "frame");
         } else {
-            take_value(conn, data + at, size);
+            (json ? take_json : take_value)(conn, data + at, size);
             at += size;
             conn->offset += size;
         }
@@ -375,8 +432,10 @@ static void consume_and_hold(struct tide_conn *conn, const uint8_t *data, size_t
 {
     size_t used = consume(conn, data, len);
 
-    if (conn->state == TIDE_CONN_OPEN)
-        tide_input_hold(conn, data + used, len - used);
+    if (conn->state != TIDE_CONN_OPEN)
+        return;
+    tide_input_hold(conn, data + used, len - used);
+    make_way(conn);
 }
 
 /* ---- turns ---- */
@@ -388,10 +447,11 @@ static void consume_and_hold(struct tide_conn *conn, const uint8_t *data, size_t
 static void receive(struct tide_conn *conn)
 {
     struct tide_shard *shard = conn->shard;
-    bool tight = !TAILQ_EMPTY(&shard->memory_line);
+    bool tight = tide_input_is_tight(shard);
     size_t gap = conn->held_len, room = tight ? TIDE_TIGHT_READ_BYTES : TIDE_READ_BYTES;
     size_t shared_max = TIDE_SMALL_INPUT + (tight ? 0 : TIDE_READ_BYTES);
-    bool large = gap > TIDE_SMALL_INPUT || (gap > 0 && conn->scan.need > shared_max);
+    bool large = gap > TIDE_SMALL_INPUT || (gap > 0 && conn->scan.need > shared_max) ||
+                 (tight && gap + room > TIDE_SMALL_INPUT);
     uint8_t *into = shard->buffer + gap;
     ssize_t got;
 

@@ -332,9 +332,7 @@ enum tide_rc tide_shard_open(struct tide_shard *shard, unsigned index,
     shard->cfg = cfg;
     shard->commit = commit;
     shard->index = index;
-    shard->input_max = 4 * cfg->max_frame_bytes;
-    if (shard->input_max < TIDE_INPUT_BYTES)
-        shard->input_max = TIDE_INPUT_BYTES;
+    tide_input_init(shard);
     shard->unsent_max = cfg->max_unread_ack_bytes ? cfg->max_unread_ack_bytes : TIDE_UNSENT_MAX;
     atomic_init(&shard->stop_ms, -1);
     atomic_init(&shard->arriving, 0);

@@ -18,7 +18,10 @@ struct slot {
     uint64_t hash;
 };
 
-/* A name of up to 16 bytes is two words and its length: what was met lately is found by comparing
+/* This one needs no seed: names that share a place only push each other out, into the table that
+ * has one.
+ *
+ * A name of up to 16 bytes is two words and its length: what was met lately is found by comparing
  * those, without the hash and without touching the subject. The table grows with the names, so that
  * two that are met all the time seldom share a place. */
 struct near {

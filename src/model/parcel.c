@@ -292,6 +292,19 @@ void tide_parcel_reject(struct tide_parcel *parcel, enum tide_entry_reason reaso
     parcel->books.rejected[reason]++;
 }
 
+void tide_parcel_note(const struct tide_parcel *parcel, struct tide_parcel_mark *ret)
+{
+    *ret = (struct tide_parcel_mark){parcel->words, parcel->facts, parcel->books};
+}
+
+void tide_parcel_take_back(struct tide_parcel *parcel, const struct tide_parcel_mark *mark)
+{
+    assert(parcel->words >= mark->words && parcel->facts >= mark->facts);
+    parcel->words = mark->words;
+    parcel->facts = mark->facts;
+    parcel->books = mark->books;
+}
+
 void tide_parcel_reject_chunk(struct tide_parcel *parcel, enum tide_chunk_reason reason)
 {
     assert(reason < TIDE_CHUNK_REASON_COUNT);

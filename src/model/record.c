@@ -371,6 +371,13 @@ double tide_record_mean_us(const struct tide_record *record)
     return (double)record->tally.sum_us / (double)record->tally.samples;
 }
 
+void tide_record_quantiles_us(const struct tide_record *record, const double *q, size_t count,
+                              double *ret_us)
+{
+    tide_hist_quantiles_us(&record->hist, q, count, record->tally.min_us, record->tally.max_us,
+                           ret_us);
+}
+
 double tide_record_quantile_us(const struct tide_record *record, double q)
 {
     return tide_hist_quantile_us(&record->hist, q, record->tally.min_us, record->tally.max_us);

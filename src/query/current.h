@@ -81,6 +81,10 @@ enum tide_rc tide_current_judge(const struct tide_current *current,
 
 /* ---- small pure parts, shared with history ---- */
 
+/* p50, p95, p99: what every answer has. */
+#define TIDE_USUAL_QUANTILES 3
+extern const double tide_usual_quantile[TIDE_USUAL_QUANTILES];
+
 /* A gauge as people want it: its mean (cpu) or its last value, unscaled; NAN without a sample. */
 double tide_gauge_shown(enum tide_gauge gauge, const struct tide_gauge_state *state);
 double tide_gauge_shown_max(enum tide_gauge gauge, const struct tide_gauge_state *state);

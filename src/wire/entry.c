@@ -1,16 +1,16 @@
 /* entry - one record map -> one tide_event.
  *
- * One pass over the map, in the order the client wrote it. A value is checked where it is met: the
- * wrong type or range of a field that carries the event's meaning (module, kind, time, duration,
- * outcome, sampling) rejects the event, that of any other leaves the field out. The walk goes on
- * after a rejection, because the next entry begins where this map ends. nil is "absent" everywhere;
- * of a key given twice the last usable value counts.
+ * One pass over the map, in the order the client wrote it. A value is checked where it is met
+ * (draft.h); what came under another producer's name for a field waits until the end (alias.h). The
+ * walk goes on after a rejection, because the next entry begins where this map ends. nil is
+ * "absent" everywhere; of a key given twice the last usable value counts.
  */
 #include "tidemark/wire.h"
 
 #include <assert.h>
 #include "tidemark/bytes.h"
 #include "tidemark/counter.h"
+#include "alias.h"
 #include "draft.h"
 
 #define STATUS_FAILED    500
@@ -19,20 +19,30 @@
 /* One key and its value in any encoding. Returns where they end, NULL when they are not
  * well-formed. The cursor comes and goes by value: the caller's stays in registers, which is worth
  * a third of the whole decoding. */
-static __attribute__((noinline)) const uint8_t *
-read_pair(struct tide_cursor cursor, bool bare, struct tide_event *ev, struct tide_draft *draft)
+static __attribute__((noinline)) const uint8_t *read_pair(struct tide_cursor cursor, bool bare,
+                                                          struct tide_event *ev,
+                                                          struct tide_draft *draft,
+                                                          struct tide_other *other)
 {
     struct tide_value key, value;
-    unsigned field = TIDE_FIELD_UNKNOWN;
+    const uint8_t *at;
+    unsigned field;
 
     if (!tide_cursor_read(&cursor, &key) || !tide_cursor_skip_inside(&cursor, &key))
         return NULL;
-    if (tide_value_is_text(&key))
-        field = tide_field_find_any((const char *)key.data, key.len);
+    at = cursor.at;
     if (!tide_cursor_read(&cursor, &value))
         return NULL;
-    if (field != TIDE_FIELD_UNKNOWN && value.type != TIDE_NIL)
-        tide_draft_set(field, &value, bare, ev, draft);
+    if (value.type != TIDE_NIL && tide_value_is_text(&key)) {
+        const char *name = (const char *)key.data;
+
+        if (value.type == TIDE_MAP && value.len > 0 && tide_alias_is_object(name, key.len))
+            return tide_alias_open(&key, cursor, value.len, draft, other);
+        if ((field = tide_field_find(name, key.len)) != TIDE_FIELD_UNKNOWN)
+            tide_draft_set(field, &value, bare, ev, draft);
+        else
+            tide_alias_note(name, key.len, at, draft, other);
+    }
     return tide_cursor_skip_inside(&cursor, &value) ? cursor.at : NULL;
 }
 
@@ -139,11 +149,21 @@ static inline const uint8_t *take_gauge(const uint8_t *at, enum tide_gauge gauge
     return end;
 }
 
+/* Where a scalar or a short text ends that nobody looks at. */
+static inline const uint8_t *step_over(const uint8_t *at, const uint8_t *end)
+{
+    size_t size = tide_value_size[at[0]];
+
+    if (at[0] == 0xd9)
+        size = 2 + (size_t)at[1];
+    return size > 0 && size <= (size_t)(end - at) ? at + size : NULL;
+}
+
 /* Reads one pair and moves the cursor behind it. False: nothing happened. */
 static inline bool read_pair_fast(struct tide_cursor *cursor, struct tide_event *ev,
-                                  struct tide_draft *draft)
+                                  struct tide_draft *draft, struct tide_other *other)
 {
-    const uint8_t *at = cursor->at, *end = cursor->end;
+    const uint8_t *at = cursor->at, *end = cursor->end, *next;
     struct tide_text text;
     struct tide_number number;
     const char *key;
@@ -199,10 +219,11 @@ static inline bool read_pair_fast(struct tide_cursor *cursor, struct tide_event 
         TIDE_GAUGES(TIDE_X)
 #undef TIDE_X
     case TIDE_FIELD_UNKNOWN:
-        if (tide_value_size[at[0]] == 0 || (size_t)(end - at) < tide_value_size[at[0]] ||
-            tide_field_find_alias(key, len) != TIDE_FIELD_UNKNOWN)
+        if (!(next = step_over(at, end)))
             return false;
-        at += tide_value_size[at[0]];
+        if (tide_alias_is_likely(key, len) && *at != 0xc0)
+            tide_alias_note(key, len, at, draft, other);
+        at = next;
         break;
     default:
         return false;
@@ -231,8 +252,10 @@ static inline bool same_key(const uint8_t *at, const void *key, size_t size)
 
 /* Reads the pairs from the cursor on that come in the usual order, at most `left`; returns how many
  * are left. */
-static inline uint32_t read_usual(struct tide_cursor *cursor, uint32_t left, struct tide_event *ev,
-                                  struct tide_draft *draft)
+static inline __attribute__((always_inline)) uint32_t read_usual(struct tide_cursor *cursor,
+                                                                 uint32_t left,
+                                                                 struct tide_event *ev,
+                                                                 struct tide_draft *draft)
 {
     const uint8_t *at = cursor->at, *end = cursor->end, *value, *next;
     const uint8_t *last; /* where a pair may begin at the latest */
@@ -325,6 +348,23 @@ static void conclude(const struct tide_text *tag, const uint8_t *map, size_t siz
         ev->weight = weight_of(draft->sample_rate, ev, map, size);
 }
 
+/* What was left out of an event that is kept. */
+static __attribute__((noinline)) void count_oddities(const struct tide_event *ev,
+                                                     const struct tide_draft *draft)
+{
+    uint32_t bad_fields =
+        draft->bad_fields + (ev->kind == TIDE_EVENT_METRIC ? draft->bad_metric : 0);
+
+    if (draft->reason >= 0)
+        return;
+    if (bad_fields > 0)
+        tide_count(TIDE_COUNT_BAD_FIELDS, bad_fields);
+    if (draft->unknown_kind)
+        tide_count(TIDE_COUNT_UNKNOWN_EVENTS, 1);
+    if (draft->ambiguous)
+        tide_count(TIDE_COUNT_AMBIGUOUS_DURATIONS, 1);
+}
+
 /* Absent everything, but for the time. Field by field: zeroing the whole struct takes a string
  * instruction (15 ns an event). A text counts only where its length says so, and gauge[] only where
  * `gauges` does. */
@@ -348,12 +388,43 @@ static inline void begin_event(struct tide_event *ev)
     ev->duration_us = 0;
 }
 
+/* Fields of the sender's own may come before the usual order begins. A record in another order is
+ * not asked again and again. */
+static inline bool usual_begins(const struct tide_cursor *cursor)
+{
+    return tide_cursor_left(cursor) >= PAIR_ROOM &&
+           tide_load8(cursor->at) == tide_load8("\xa9module_");
+}
+
+/* The pairs from the first on that is not in the usual order: any order, any field, any encoding.
+ * Returns where they end, NULL when they are not well-formed. */
+static __attribute__((noinline)) const uint8_t *read_rest(struct tide_cursor cursor, uint32_t pairs,
+                                                          bool bare, struct tide_event *ev,
+                                                          struct tide_draft *draft)
+{
+    struct tide_other other[TIDE_OTHERS]; /* set where draft->others says so */
+
+    for (; pairs > 0; pairs--) {
+        if (usual_begins(&cursor) && (pairs = read_usual(&cursor, pairs, ev, draft)) == 0)
+            break;
+        if (!read_pair_fast(&cursor, ev, draft, other)) {
+            cursor.at = read_pair(cursor, bare, ev, draft, other);
+            if (!cursor.at)
+                return NULL;
+        }
+    }
+    if (draft->others != 0)
+        tide_alias_settle(other, cursor.at, bare, ev, draft);
+    return cursor.at;
+}
+
 enum tide_rc tide_entry_decode(const uint8_t *map, size_t len, const struct tide_text *tag,
                                bool bare, struct tide_event *ev, size_t *ret_used, int *ret_reason)
 {
     struct tide_cursor head = {map, map + len}, cursor;
     struct tide_draft draft = {.reason = -1, .kind = -1};
     struct tide_value record;
+    uint32_t left;
     size_t size;
 
     static_assert(TIDE_GAUGE_COUNT <= 8, "tide_event.gauges is one byte");
@@ -361,27 +432,13 @@ enum tide_rc tide_entry_decode(const uint8_t *map, size_t len, const struct tide
         return TIDE_MALFORMED;
     cursor = head;
     begin_event(ev);
-    for (uint32_t pairs = record.len; pairs > 0; pairs--) {
-        pairs = read_usual(&cursor, pairs, ev, &draft);
-        if (pairs == 0)
-            break;
-        if (read_pair_fast(&cursor, ev, &draft))
-            continue;
-        cursor.at = read_pair(cursor, bare, ev, &draft);
-        if (!cursor.at)
-            return TIDE_MALFORMED;
-    }
+    left = record.len > 0 ? read_usual(&cursor, record.len, ev, &draft) : 0;
+    if (left > 0 && !(cursor.at = read_rest(cursor, left, bare, ev, &draft)))
+        return TIDE_MALFORMED;
     size = (size_t)(cursor.at - map);
     conclude(tag, map, size, ev, &draft);
-    if (draft.reason < 0) {
-        uint32_t bad_fields =
-            draft.bad_fields + (ev->kind == TIDE_EVENT_METRIC ? draft.bad_metric : 0);
-
-        if (bad_fields > 0)
-            tide_count(TIDE_COUNT_BAD_FIELDS, bad_fields);
-        if (draft.unknown_kind)
-            tide_count(TIDE_COUNT_UNKNOWN_EVENTS, 1);
-    }
+    if (draft.bad_fields | draft.bad_metric | draft.unknown_kind | draft.ambiguous)
+        count_oddities(ev, &draft);
     *ret_used = size;
     *ret_reason = draft.reason;
     return TIDE_OK;

@@ -5,6 +5,10 @@
  * short, or a byte that is none) there is no next entry to find: what came before is kept and the
  * rest is one entry, `truncated`. A chunk that cannot be read at all is booked as a chunk; nothing
  * of it has been folded by then.
+ *
+ * An entry may be one byte, and becomes four words in the parcel when it is three: so their number
+ * is bounded, too. A payload that has too many is found out on the way, and what it has put into
+ * the parcel is taken back.
  */
 #include "tidemark/wire.h"
 
@@ -169,16 +173,13 @@ static inline bool fold_usual(struct walk *walk, struct line *line, struct tide_
     return true;
 }
 
-static void fold_packed(struct walk *walk, const uint8_t *data, size_t len)
+/* At most `most` entries. False: there are more. */
+static bool fold_entries(struct walk *walk, struct tide_cursor cursor, uint64_t most)
 {
-    struct tide_cursor cursor;
     struct line line;
 
-    if (len == 0)
-        return;
     line.first = line.count = 0;
-    cursor = (struct tide_cursor){data, data + len};
-    while (tide_cursor_left(&cursor) > 0) {
+    for (; tide_cursor_left(&cursor) > 0 && most > 0; most--) {
         const uint8_t *entry = cursor.at;
 
         if (fold_usual(walk, &line, &cursor))
@@ -187,11 +188,39 @@ static void fold_packed(struct walk *walk, const uint8_t *data, size_t len)
             fold_first(walk, &line);
         if (!fold_entry(walk, &cursor)) {
             reject(walk, TIDE_ENTRY_TRUNCATED, entry, cursor.end);
-            return;
+            return true;
         }
     }
     while (line.count > 0)
         fold_first(walk, &line);
+    return tide_cursor_left(&cursor) == 0;
+}
+
+static void fold_packed(struct walk *walk, const uint8_t *data, size_t len)
+{
+    const uint64_t most = walk->context->max_entries ? walk->context->max_entries : UINT64_MAX;
+    struct tide_parcel_mark before;
+
+    if (len == 0)
+        return;
+    tide_parcel_note(walk->into, &before);
+    if (fold_entries(walk, (struct tide_cursor){data, data + len}, most))
+        return;
+    tide_parcel_take_back(walk->into, &before);
+    reject_chunk(walk, TIDE_CHUNK_TOO_LARGE);
+}
+
+/* What the payload may unpack to. */
+static size_t unpacked_max(const struct walk *walk)
+{
+    const struct tide_fold_context *context = walk->context;
+    uint64_t most = (uint64_t)walk->request->entries_len * context->max_unpacked_ratio;
+
+    if (most < TIDE_UNPACKED_FREE_BYTES)
+        most = TIDE_UNPACKED_FREE_BYTES;
+    return context->max_unpacked_ratio == 0 || most > context->max_unpacked_bytes
+               ? context->max_unpacked_bytes
+               : (size_t)most;
 }
 
 static void fold_gzip(struct walk *walk)
@@ -200,8 +229,8 @@ static void fold_gzip(struct walk *walk)
     uint8_t *data;
     size_t len;
 
-    switch (tide_gzip_unpack(request->entries, request->entries_len,
-                             walk->context->max_unpacked_bytes, &data, &len)) {
+    switch (
+        tide_gzip_unpack(request->entries, request->entries_len, unpacked_max(walk), &data, &len)) {
     case TIDE_OK:
         fold_packed(walk, data, len);
         free(data);

@@ -23,6 +23,9 @@ static const struct {
     {"order", "{'correlation_id':'c-00%d','duration_ms':%d.25,'module_id':'mod.%d',"
               "'memory_bytes':%d000,'event':'response','cpu_percent':%d.5,'success':true,"
               "'db_connections':%d,'goroutines':%d}"},
+    {"late", "{'level':'info','module_id':'mod.%d','event':'response','success':true,"
+             "'duration_ms':%d.25,'memory_bytes':%d000,'cpu_percent':%d.5,'goroutines':%d,"
+             "'db_connections':%d,'correlation_id':'c-00%d%d%d'}"},
     {"lean", "{'module_id':'mod.%d','event':'response','success':true,'duration_ms':%d.25}"},
     {"unknown", "{'module_id':'mod.%d','event':'response','success':true,'duration_ms':%d.25,"
                 "'region':'eu-%d','customer':%d,'path':'/v1/x%d','method':'GET','build':'b%d',"

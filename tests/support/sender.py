@@ -192,9 +192,10 @@ class StubbornSender:
     address: a function that returns where the server is now, or None while there is none.
     """
 
-    def __init__(self, address, source=None, give_up_s=60.0):
+    def __init__(self, address, source=None, give_up_s=60.0, timeout_s=30.0):
         self.address = address
         self.source = source
+        self.timeout_s = timeout_s  # for one ack
         self.give_up_s = give_up_s
         self.peer = None
         self.resends = 0
@@ -210,7 +211,7 @@ class StubbornSender:
                     address = self.address()
                     if address is None:
                         raise ConnectionError("no server now")
-                    self.peer = Connection(address, self.source)
+                    self.peer = Connection(address, self.source, self.timeout_s)
                 self.peer.send(data)
                 first = False
                 answer = self.peer.read_ack()

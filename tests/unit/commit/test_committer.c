@@ -404,7 +404,7 @@ static void a_failing_store_stalls_acks_nobody_and_recovers_by_itself(void **sta
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     assert_int_equal(tide_mailbox_wait(bench.home, 0), 0);
     assert_int_equal(stored(&bench), 0); /* reading goes on */
-    assert_int_equal(tide_store_state(bench.store), TIDE_STORE_FAILED);
+    assert_int_equal(tide_store_state(bench.store), TIDE_STORE_IN_DOUBT);
     set_gate(false, 0);
     for (size_t i = 0; i < 10; i++) {
         struct tide_parcel *parcel = come_home(bench.home);
@@ -491,6 +491,98 @@ static void a_commit_in_doubt_is_settled_by_itself_and_counted_once(void **state
     bench_end(&bench);
 }
 
+/* ---- a store that has failed ---- */
+
+/* A store that has failed with its second failure. */
+static void bench_begin_impatient(struct bench *bench, size_t parcels)
+{
+    bench_begin(bench, parcels);
+    bench_stop(bench);
+    tide_store_close(bench->store);
+    bench->cfg.retry_s = 0;
+    bench_open(bench);
+}
+
+static void expect_home(struct bench *bench, size_t first, size_t end, enum tide_fate fate)
+{
+    for (size_t i = first; i < end; i++) {
+        struct tide_parcel *parcel = come_home(bench->home);
+
+        assert_int_equal(parcel->owner, i);
+        assert_int_equal(parcel->fate, fate);
+    }
+}
+
+static void a_store_that_has_failed_gives_everything_back_and_is_tried_until_it_works(void **state)
+{
+    struct bench bench;
+    uint64_t dropped = tide_counted(TIDE_COUNT_EVENTS_DROPPED);
+    uint64_t failures;
+
+    (void)state;
+    bench_begin_impatient(&bench, 10);
+    set_gate(false, -1);
+    for (size_t i = 0; i < 6; i++)
+        post(&bench, i, 2, i + 1, bench.home);
+    expect_home(&bench, 0, 6, TIDE_FATE_DROPPED);
+    assert_int_equal(tide_store_state(bench.store), TIDE_STORE_FAILED);
+    assert_true(tide_commit_stalled(bench.commit));
+    for (size_t i = 6; i < 10; i++) /* what was read already */
+        post(&bench, i, 2, i + 1, bench.home);
+    expect_home(&bench, 6, 10, TIDE_FATE_DROPPED);
+    assert_int_equal(tide_counted(TIDE_COUNT_EVENTS_DROPPED) - dropped, 20);
+    failures = tide_counted(TIDE_COUNT_COMMIT_FAILURES);
+    while (tide_counted(TIDE_COUNT_COMMIT_FAILURES) < failures + 2) /* with nothing to write */
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    assert_int_equal(stored(&bench), 0); /* reading goes on */
+    assert_true(tide_commit_stalled(bench.commit));
+    set_gate(false, 0);
+    wait_stalled(&bench, false); /* nobody has sent anything */
+    assert_int_equal(tide_store_state(bench.store), TIDE_STORE_OK);
+    for (size_t i = 0; i < 10; i++) /* the senders send again: new, not duplicates */
+        post(&bench, i, 2, i + 1, bench.home);
+    expect_home(&bench, 0, 10, TIDE_FATE_COMMITTED);
+    assert_int_equal(stored(&bench), 20);
+    bench_end(&bench);
+}
+
+static void what_was_given_back_in_doubt_and_had_happened_counts_once(void **state)
+{
+    struct tide_snapshot *reader;
+    struct tide_err err = {""};
+    struct bench bench;
+    uint64_t in_doubt;
+
+    (void)state;
+    bench_begin_impatient(&bench, 6);
+    assert_int_equal(tide_snapshot_open(bench.store, &reader, &err), TIDE_OK); /* in the way */
+    set_gate(true, 0);
+    for (size_t i = 0; i < 6; i++)
+        post(&bench, i, 2, i + 1, bench.home);
+    wait_at_gate();
+    gate.doubt = true;
+    set_gate(false, 0);
+    expect_home(&bench, 0, 6, TIDE_FATE_DROPPED);
+    assert_int_equal(tide_store_state(bench.store), TIDE_STORE_FAILED);
+    tide_snapshot_close(reader);
+    wait_stalled(&bench, false);
+    in_doubt = stored(&bench) / 2; /* the first commit need not have been of all six */
+    assert_in_range(in_doubt, 1, 6);
+    for (int life = 0; life < 2; life++) {
+        for (size_t i = 0; i < 6; i++)
+            post(&bench, i, 2, i + 1, bench.home);
+        for (size_t got = 0; got < 6; got++)
+            assert_int_equal(come_home(bench.home)->fate,
+                             life || got < in_doubt ? TIDE_FATE_DUPLICATE : TIDE_FATE_COMMITTED);
+        assert_int_equal(stored(&bench), 12);
+        bench_stop(&bench);
+        tide_store_close(bench.store);
+        bench_open(&bench);
+    }
+    assert_int_equal(stored(&bench), 12);
+    bench_end(&bench);
+}
+
 /* ---- chores ---- */
 
 static void intervals_are_sealed_without_anybody_asking(void **state)
@@ -537,6 +629,8 @@ int main(void)
         cmocka_unit_test(any_number_of_failures_commits_each_parcel_once),
         cmocka_unit_test(stopping_while_the_store_fails_drops_what_cannot_be_written),
         cmocka_unit_test(a_commit_in_doubt_is_settled_by_itself_and_counted_once),
+        cmocka_unit_test(a_store_that_has_failed_gives_everything_back_and_is_tried_until_it_works),
+        cmocka_unit_test(what_was_given_back_in_doubt_and_had_happened_counts_once),
         cmocka_unit_test(intervals_are_sealed_without_anybody_asking),
     };
 

@@ -339,7 +339,7 @@ static void a_failed_seal_is_repeated_and_the_store_is_ok_again(void **state)
         assert_int_equal(what ? tide_store_upkeep(world.store, world.now_us, &err)
                               : tide_store_seal(world.store, world.now_us, &err),
                          TIDE_IO);
-        assert_int_equal(tide_store_state(world.store), TIDE_STORE_FAILED);
+        assert_int_equal(tide_store_state(world.store), TIDE_STORE_IN_DOUBT);
         compare_now(&world);
         if (what)
             must_upkeep(&world);

@@ -144,7 +144,19 @@ static void another_schema_is_refused_by_number(void **state)
     tide_put_be32(identity, TIDE_STORE_SCHEMA + 1);
     put_meta(&world, "identity", identity, 40);
     world_close(&world);
-    check_refused(&world, &world.cfg, TIDE_SCHEMA, "schema 2, this program reads schema 1");
+    check_refused(&world, &world.cfg, TIDE_SCHEMA, "schema 3, made by a newer tidemark");
+    world_end(&world);
+    world_begin(&world);
+    tide_put_be32(identity, TIDE_STORE_SCHEMA - 1);
+    put_meta(&world, "identity", identity, 40);
+    world_close(&world);
+    check_refused(&world, &world.cfg, TIDE_SCHEMA, "'tidemark migrate' makes a backup");
+    world_end(&world);
+    world_begin(&world);
+    tide_put_be32(identity, TIDE_STORE_SCHEMA | UINT32_C(0x80000000));
+    put_meta(&world, "identity", identity, 40);
+    world_close(&world);
+    check_refused(&world, &world.cfg, TIDE_SCHEMA, "begun and is not finished");
     world_end(&world);
 }
 
@@ -503,7 +515,7 @@ static void a_write_that_fails_is_taken_back_and_the_retry_succeeds(void **state
     do
         n += 2;
     while (!world_commit(&world, n, 2, world.now_us, &err));
-    check_failed_commit(&world, n, TIDE_IO, TIDE_STORE_FAILED);
+    check_failed_commit(&world, n, TIDE_IO, TIDE_STORE_IN_DOUBT);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &whole), 0);
     must_commit(&world, n, 2);
     assert_int_equal(world.books.chunks_duplicate, 0);
