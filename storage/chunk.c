@@ -195,18 +195,9 @@ static int by_id(const void *a, const void *b)
 
 static const struct tide_instance *instance_of(const struct tide_record *record, uint64_t id)
 {
-    unsigned low = 0, high = record->instances;
+    unsigned at = tide_record_instance_place(record, id);
 
-    while (low < high) {
-        unsigned middle = (low + high) / 2;
-
-        if (record->instance[middle].id < id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < record->instances && record->instance[low].id == id ? &record->instance[low]
-                                                                     : NULL;
+    return at < record->instances && record->instance[at].id == id ? &record->instance[at] : NULL;
 }
 
 /* All ids in the chunk, ascending, in scratch; how many. */

@@ -46,12 +46,9 @@ static void put_corrections(struct txn *txn, struct blob *blob, const struct gro
 }
 
 /* How many values the group's journal entry takes. */
-static uint32_t journal_parts(struct blob *blob, const struct group *group)
+static uint32_t journal_parts(const struct group *group)
 {
-    if (!group->deltas)
-        return 0;
-    journal_encode(blob, group);
-    return parts_of(blob->len, TIDE_VALUE_PAGE);
+    return group->deltas ? parts_of(group->journal.len, TIDE_VALUE_PAGE) : 0;
 }
 
 /* Writes the group; *ret_parts: how many values its journal entry takes. */
@@ -83,12 +80,29 @@ static enum tide_rc write_group(struct tide_store *store, const struct group *gr
         put_stream(&txn, TABLE_PRODUCER, state->commit_seq, &store->blob);
     }
     if (group->deltas) {
-        journal_encode(&store->blob, group);
-        *ret_parts = put_stream(&txn, TABLE_JOURNAL, state->commit_seq, &store->blob) + 1;
+        *ret_parts = put_stream(&txn, TABLE_JOURNAL, state->commit_seq, &group->journal) + 1;
         put_corrections(&txn, &store->blob, group, state->commit_seq);
     }
     schema_put_state(&txn, state);
     return txn_end(&txn, err);
+}
+
+/* What is ahead of a delta that is merged now: the parts of the third one after it, and so on. */
+#define CALL_STRIDE 6
+
+static void call_up_after(const struct tide_store *store, const struct group *group, uint32_t at)
+{
+    static const enum head_call calls[] = {HEAD_CALL_PARTS, HEAD_CALL_NODE, HEAD_CALL_PLACE};
+
+    for (uint32_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        uint32_t next = at + (i + 1) * CALL_STRIDE;
+
+        if (next < group->deltas)
+            head_call_up(store, calls[i], group->delta[next].module, group->delta[next].start_s,
+                         group->run + group->delta[next].run_at, group->delta[next].runs);
+    }
+    if (at + CALL_STRIDE < group->deltas)
+        __builtin_prefetch(group->delta[at + CALL_STRIDE].slowest);
 }
 
 static void merge_into_head(struct tide_store *store, const struct group *group,
@@ -105,8 +119,11 @@ static void merge_into_head(struct tide_store *store, const struct group *group,
         const struct group_delta *delta = &group->delta[i];
         struct row_view view = group_view(group, delta);
 
+        call_up_after(store, group, i);
         head_take_delta(store, delta->module, delta->start_s, &view, delta->error, delta->error_len,
                         delta->error_us);
+        if (delta->memo && delta->slowest_len)
+            tide_memo_tell(delta->memo, delta->start_s, delta->slowest_us);
     }
     head_publish(store->head);
 }
@@ -177,7 +194,7 @@ enum tide_rc tide_store_commit(struct tide_store *store, struct tide_parcel *con
                                  .max_modules = store->cfg.max_modules};
     count = group_build(group, parcel, count, store->fate, &rules, store->modules, &known);
     if (happened) {
-        parts = journal_parts(&store->blob, group);
+        parts = journal_parts(group);
     } else {
         state.commit_seq++;
         tide_ledger_add(&state.ledger, &group->books);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "pages.h"
+#include "partial.h"
 #include "tidemark/clock.h"
 #include "verify.h"
 
@@ -56,6 +57,23 @@ enum tide_rc copy_sync_parent(const char *path, struct tide_err *err)
     return copy_sync_dir(parent, err);
 }
 
+enum tide_rc copy_must_hold_store(const char *dir, struct tide_err *err)
+{
+    char path[PARTIAL_PATH + 32];
+    struct stat info;
+
+    partial_path(path, dir, "tidemark.mdb");
+    if (stat(path, &info) == 0)
+        return TIDE_OK;
+    if (errno != ENOENT && errno != ENOTDIR)
+        return copy_failed(err, "open", path);
+    if (stat(dir, &info) != 0)
+        tide_err_set(err, "%s: %s", dir, strerror(errno));
+    else
+        tide_err_set(err, "%s holds no store (no file tidemark.mdb)", dir);
+    return TIDE_NOT_FOUND;
+}
+
 bool copy_is_lived_in(const char *dir)
 {
     char path[1200];
@@ -65,6 +83,13 @@ bool copy_is_lived_in(const char *dir)
         return true;
     snprintf(path, sizeof(path), "%s/tidemark.mdb-lock", dir);
     return access(path, F_OK) == 0;
+}
+
+bool copy_disk_is_full(const char *path)
+{
+    struct statvfs fs;
+
+    return statvfs(path, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < 2 * STEP_BYTES;
 }
 
 bool copy_go_on(void *arg, uint64_t done_bytes, double share)
@@ -117,11 +142,7 @@ static void page_damaged(void *arg, const struct pages_damage *damage)
 
 static enum tide_rc refused(struct copy *copy, int code)
 {
-    struct statvfs fs;
-
-    /* LMDB tells a full disk as EIO */
-    if (code == EIO && statvfs(copy->to, &fs) == 0 &&
-        (uint64_t)fs.f_bavail * fs.f_frsize < 2 * STEP_BYTES)
+    if (code == EIO && copy_disk_is_full(copy->to)) /* as which LMDB tells it */
         code = ENOSPC;
     tide_err_set(copy->err, "write %s: %s", copy->to, mdb_strerror(code));
     return tide_rc_from_lmdb(code);
@@ -284,6 +305,67 @@ enum tide_rc copy_values(const char *from, bool locked, const char *to, struct c
     pages_close(copy.pages);
     if (rc == TIDE_DAMAGED)
         tide_err_set(err, "%s is damaged; 'tidemark verify' tells all of it", from);
+    return rc;
+}
+
+/* ---- walked ---- */
+
+static void walk_damaged(void *arg, const struct pages_damage *damage)
+{
+    struct copy copy = {.phase = arg};
+
+    page_damaged(&copy, damage);
+}
+
+static enum tide_rc walk_table(struct pages *pages, enum table table, struct copy_phase *phase,
+                               uint64_t hash[2], struct tide_err *err)
+{
+    struct copy copy = {.phase = phase};
+    struct pages_cursor cursor;
+    enum tide_rc rc = TIDE_OK;
+    uint64_t values = 0;
+    const char *what;
+    size_t len;
+
+    pages_cursor_open(&cursor, pages, (int)table, schema_table_name(table), true);
+    while (!rc && pages_next(&cursor)) {
+        double share = (double)pages->loaded / (double)(pages->last_page + 1);
+
+        if (!value_sound(&cursor.key, &cursor.value, &len))
+            damaged_value(&copy, table, &cursor.key);
+        verify_hash(hash, table, &cursor.key, &cursor.value);
+        if (++values % 256 == 0 &&
+            !copy_go_on(phase, pages->loaded * pages->size, share < 1 ? share : 1)) {
+            tide_err_set(err, "stopped");
+            rc = TIDE_STOPPED;
+        }
+    }
+    if (!rc && (what = pages_miscounted(&cursor)))
+        walk_damaged(phase, &(struct pages_damage){schema_table_name(table),
+                                                   pages->table[table].root, what, NULL, NULL});
+    pages_cursor_close(&cursor);
+    return rc;
+}
+
+enum tide_rc copy_walk(const char *path, bool locked, struct copy_phase *phase,
+                       uint64_t ret_hash[2], struct tide_err *err)
+{
+    struct pages *pages;
+    uint64_t free_pages;
+    enum tide_rc rc;
+
+    ret_hash[0] = ret_hash[1] = 0;
+    if ((rc = pages_open(path, locked, true, walk_damaged, phase, &pages, err)))
+        return rc;
+    for (int i = 0; i < TABLE_COUNT && !rc; i++)
+        rc = walk_table(pages, (enum table)i, phase, ret_hash, err);
+    if (!rc && !phase->found)
+        pages_account(pages, &free_pages);
+    pages_close(pages);
+    if (!rc && phase->found) {
+        tide_err_set(err, "%s is damaged: %llu places", path, (unsigned long long)phase->found);
+        rc = TIDE_DAMAGED;
+    }
     return rc;
 }
 

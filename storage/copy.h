@@ -22,6 +22,11 @@ void copy_found(void *phase, const struct tide_finding *finding);
 enum tide_rc copy_values(const char *from, bool locked, const char *to, struct copy_phase *phase,
                          uint64_t ret_hash[2], struct tide_err *err);
 
+/* Reads every page and value of a file that nobody writes, of any schema: form and checksums only.
+ * Findings are told and make it TIDE_DAMAGED. ret_hash: over all values. */
+enum tide_rc copy_walk(const char *path, bool locked, struct copy_phase *phase,
+                       uint64_t ret_hash[2], struct tide_err *err);
+
 /* Verifies the store in dir, all in one view; findings are told and make it TIDE_DAMAGED. */
 enum tide_rc copy_verify(const char *dir, struct copy_phase *phase, struct tide_verified *ret,
                          struct tide_err *err);
@@ -33,6 +38,12 @@ enum tide_rc copy_bytes(const char *from, int to_fd, struct copy_phase *phase,
 
 /* Whether a daemon may have the store open: a copy that none has had has no lock files. */
 bool copy_is_lived_in(const char *dir);
+
+/* TIDE_NOT_FOUND: there is no store in the directory. */
+enum tide_rc copy_must_hold_store(const char *dir, struct tide_err *err);
+
+/* Whether the disk that holds a file has next to no room. */
+bool copy_disk_is_full(const char *path);
 
 /* A failed call on a path, as text and code. */
 enum tide_rc copy_failed(struct tide_err *err, const char *what, const char *path);

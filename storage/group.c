@@ -1,10 +1,10 @@
 /* group - see group.h.
  *
- * Facts are read in order and folded into deltas that stay in the cache; a subject remembers the
- * delta it went to last, so most events find theirs without a look-up. Histogram samples of all
- * deltas go into one array of (delta, bucket, count) that is sorted once: the sorted runs are at
- * the same time the journal's bytes and the increments of the head, and no delta needs a histogram
- * of its own.
+ * Facts are read in order only to find the delta each goes to: a subject remembers the one it went
+ * to last, so that most need no look-up. Sorted by delta they are folded one delta after the other
+ * (group_fold.c), each of which then is in the innermost cache until it is done. The other way
+ * round, a fact at a time into thousands of deltas, each fact would wait for the six cache lines of
+ * its own.
  */
 #include "group.h"
 
@@ -15,15 +15,15 @@
 #include <string.h>
 
 #include "tidemark/bytes.h"
+#include "tidemark/hash.h"
 #include "tidemark/tier.h"
 
-#define BUCKET_BITS     11
 #define OVERFLOW_DELTAS 1024u /* intervals of __overflow__ that one chunk may open besides */
 #define CUSTOMS_KEPT    1024u /* sets of custom metrics whose memory outlives the group */
-#define CHAIN_MAX       (2 * TIDE_INSTANCES_MAX) /* instances of a delta before they are merged */
-static_assert(TIDE_HIST_BUCKETS <= 1 << BUCKET_BITS, "a bucket fits its bits");
+#define AHEAD           8u    /* facts whose subjects are called up before they are needed */
+#define FAR_AHEAD       768u  /* bytes before those the facts themselves are */
 
-static void *room(void *held, uint32_t *capacity, uint32_t need, size_t size)
+void *group_room(void *held, uint32_t *capacity, uint32_t need, size_t size)
 {
     uint32_t wanted = *capacity ? *capacity : 64;
 
@@ -43,6 +43,8 @@ static void *room(void *held, uint32_t *capacity, uint32_t need, size_t size)
 void group_init(struct group *group)
 {
     memset(group, 0, sizeof(*group));
+    tide_random(&group->seed, sizeof(group->seed));
+    group->seed |= 1; /* odd: no two keys become one */
     tide_record_init(&group->scratch);
 }
 
@@ -50,25 +52,30 @@ void group_fini(struct group *group)
 {
     free(group->delta);
     free(group->slot);
-    free(group->sample);
-    free(group->sorting);
+    free(group->fact);
+    free(group->fact_delta);
+    free(group->sorted);
+    free(group->upto);
     free(group->run);
-    free(group->gauges);
     free(group->fresh);
     free(group->instance);
     for (uint32_t i = 0; i < group->customs_made; i++)
         tide_customs_fini(&group->customs[i]);
     free(group->customs);
     tide_record_fini(&group->scratch);
+    blob_fini(&group->journal);
     memset(group, 0, sizeof(*group));
 }
 
 /* ---- finding a delta ---- */
 
-static uint32_t slot_hash(uint32_t module, int64_t start_s)
+/* Senders choose the names and, by their events' times, the intervals: without the seed they could
+ * choose those that share a slot. */
+static uint32_t tag_of(const struct group *group, uint32_t module, int64_t start_s)
 {
-    uint64_t mixed = ((uint64_t)module << 40 ^ (uint64_t)start_s) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t mixed = ((uint64_t)module << 40 ^ (uint64_t)start_s) * group->seed;
 
+    mixed = (mixed ^ mixed >> 32) * UINT64_C(0x9e3779b97f4a7c15);
     return (uint32_t)(mixed >> 32);
 }
 
@@ -76,12 +83,12 @@ static void place_all(struct group *group)
 {
     memset(group->slot, 0, group->slots * sizeof(*group->slot));
     for (uint32_t i = 0; i < group->deltas; i++) {
-        uint32_t at =
-            slot_hash(group->delta[i].module, group->delta[i].start_s) & (group->slots - 1);
+        uint32_t tag = tag_of(group, group->delta[i].module, group->delta[i].start_s);
+        uint32_t at = tag & (group->slots - 1);
 
-        while (group->slot[at])
+        while (group->slot[at].index)
             at = (at + 1) & (group->slots - 1);
-        group->slot[at] = i + 1;
+        group->slot[at] = (struct group_slot){tag, i + 1};
     }
 }
 
@@ -89,35 +96,40 @@ static void place_all(struct group *group)
 static struct group_delta *find_delta(struct group *group, uint32_t module, int64_t start_s,
                                       uint32_t *ret_slot)
 {
-    uint32_t at;
+    uint32_t tag = tag_of(group, module, start_s), at;
 
     if (group->slots < 2 * (group->deltas + 1)) {
-        group->slot = room(group->slot, &group->slots, group->slots ? group->slots * 2 : 64,
-                           sizeof(*group->slot));
+        group->slot = group_room(group->slot, &group->slots, group->slots ? group->slots * 2 : 64,
+                                 sizeof(*group->slot));
         place_all(group);
     }
-    for (at = slot_hash(module, start_s) & (group->slots - 1); group->slot[at];
-         at = (at + 1) & (group->slots - 1)) {
-        struct group_delta *delta = &group->delta[group->slot[at] - 1];
+    for (at = tag & (group->slots - 1); group->slot[at].index; at = (at + 1) & (group->slots - 1)) {
+        struct group_delta *delta = &group->delta[group->slot[at].index - 1];
 
-        if (delta->module == module && delta->start_s == start_s)
+        if (group->slot[at].tag == tag && delta->module == module && delta->start_s == start_s)
             return delta;
     }
     *ret_slot = at;
     return NULL;
 }
 
+/* What is folded into it is set by group_fold. */
 static struct group_delta *add_delta(struct group *group, uint32_t module, int64_t start_s,
                                      uint32_t slot, const struct group_rules *rules)
 {
     struct group_delta *delta;
 
-    group->delta = room(group->delta, &group->delta_capacity, group->deltas + 1, sizeof(*delta));
-    delta = &group->delta[group->deltas++];
-    group->slot[slot] = group->deltas;
-    *delta = (struct group_delta){
-        .module = module, .start_s = start_s, .late = start_s < rules->sealed_upto_s};
-    tide_tally_init(&delta->tally);
+    group->delta =
+        group_room(group->delta, &group->delta_capacity, group->deltas + 1, sizeof(*delta));
+    group->upto =
+        group_room(group->upto, &group->upto_capacity, group->deltas + 1, sizeof(*group->upto));
+    delta = &group->delta[group->deltas];
+    group->upto[group->deltas++] = 0;
+    group->slot[slot] = (struct group_slot){tag_of(group, module, start_s), group->deltas};
+    delta->module = module;
+    delta->start_s = start_s;
+    delta->late = start_s < rules->sealed_upto_s;
+    delta->memo = NULL;
     if (start_s > group->newest_start_s)
         group->newest_start_s = start_s;
     return delta;
@@ -142,7 +154,7 @@ static uint32_t module_of(struct group *group, const struct group_rules *rules,
     if (!id)
         id = modules_add(modules, name, len);
     group->fresh =
-        room(group->fresh, &group->fresh_capacity, group->freshes + 1, sizeof(*group->fresh));
+        group_room(group->fresh, &group->fresh_capacity, group->freshes + 1, sizeof(*group->fresh));
     group->fresh[group->freshes++] = subject;
     subject->module = id;
     return id;
@@ -175,149 +187,43 @@ static bool is_late(int64_t start_s, const struct group_rules *rules)
     return (start_s + rules->interval_s) * 1000000 <= rules->now_us - rules->lateness_s * 1000000;
 }
 
-/* As delta_of_fact, for a subject that did not go to this delta last. */
-static __attribute__((noinline)) struct group_delta *
+/* The beginning of the interval that time_us is in; mostly that of the fact before. */
+static int64_t start_of(struct group *group, const struct group_rules *rules, int64_t time_us)
+{
+    if ((uint64_t)(time_us - group->met_from_us) >= (uint64_t)rules->interval_s * 1000000) {
+        group->met_start_s = tide_floor_s(time_us / 1000000, rules->interval_s);
+        group->met_from_us = group->met_start_s * 1000000;
+    }
+    return group->met_start_s;
+}
+
+/* The delta of a fact whose subject did not go to it last, NO_DELTA when its interval is too old;
+ * deltas_before: how many there were before its parcel. */
+#define NO_DELTA UINT32_MAX
+
+static __attribute__((noinline)) uint32_t
 seek_delta(struct group *group, struct tide_subject *subject, int64_t time_us,
            const struct group_rules *rules, struct modules *modules, uint32_t deltas_before)
 {
     struct group_delta *delta;
     uint32_t module, slot;
-    int64_t start_s = tide_floor_s(time_us / 1000000, rules->interval_s);
+    int64_t start_s = start_of(group, rules, time_us);
 
     if (is_late(start_s, rules))
-        return NULL;
+        return NO_DELTA;
     module = module_of(group, rules, modules, subject);
     delta = find_delta(group, module, start_s, &slot);
     if (!delta) {
         if (group->deltas - deltas_before >= TIDE_PARCEL_DELTAS)
-            return overflow_delta(group, rules, modules, start_s, deltas_before);
+            return (uint32_t)(overflow_delta(group, rules, modules, start_s, deltas_before) -
+                              group->delta);
         delta = add_delta(group, module, start_s, slot, rules);
     }
+    delta->memo = subject->memo;
     subject->group = group->serial;
     subject->delta = (uint32_t)(delta - group->delta);
     subject->from_us = start_s * 1000000;
-    subject->to_us = subject->from_us + (int64_t)rules->interval_s * 1000000;
-    return delta;
-}
-
-/* The delta of a fact; deltas_before: how many there were before its parcel. NULL: its interval is
- * late. */
-static inline struct group_delta *delta_of_fact(struct group *group, struct tide_subject *subject,
-                                                int64_t time_us, const struct group_rules *rules,
-                                                struct modules *modules, uint32_t deltas_before)
-{
-    if (subject->group == group->serial && time_us >= subject->from_us && time_us < subject->to_us)
-        return &group->delta[subject->delta];
-    return seek_delta(group, subject, time_us, rules, modules, deltas_before);
-}
-
-static uint32_t take_gauges(struct group *group)
-{
-    uint32_t at = group->gauges_free;
-
-    if (at) {
-        group->gauges_free = group->gauges[at - 1].next;
-        return at;
-    }
-    group->gauges =
-        room(group->gauges, &group->gauge_capacity, group->gauge_sets + 1, sizeof(*group->gauges));
-    return ++group->gauge_sets;
-}
-
-/* Merges a chain that grew long down to the instances a record keeps, so that a chunk of a million
- * instance ids is neither slow nor large. */
-static void shorten_chain(struct group *group, struct group_delta *delta)
-{
-    uint32_t at = delta->instance_at, next;
-
-    tide_record_reset(&group->scratch);
-    tide_record_merge_instance(&group->scratch, &delta->first);
-    for (; at; at = next) {
-        next = group->gauges[at - 1].next;
-        tide_record_merge_instance(&group->scratch, &group->gauges[at - 1].of);
-        group->gauges[at - 1].next = group->gauges_free;
-        group->gauges_free = at;
-    }
-    delta->instance_at = 0;
-    delta->instances = group->scratch.instances;
-    delta->first = group->scratch.instance[0];
-    for (uint32_t i = 1; i < delta->instances; i++) {
-        at = take_gauges(group);
-        group->gauges[at - 1] =
-            (struct group_gauges){.of = group->scratch.instance[i], .next = delta->instance_at};
-        delta->instance_at = at;
-    }
-}
-
-/* The gauges of an instance of a delta that is not its first. */
-static __attribute__((noinline)) struct tide_instance *
-seek_instance(struct group *group, struct group_delta *delta, uint64_t instance)
-{
-    uint32_t at;
-
-    for (at = delta->instance_at; at; at = group->gauges[at - 1].next)
-        if (group->gauges[at - 1].of.id == instance)
-            return &group->gauges[at - 1].of;
-    if (delta->instances >= CHAIN_MAX)
-        shorten_chain(group, delta);
-    at = take_gauges(group);
-    group->gauges[at - 1] = (struct group_gauges){.of.id = instance, .next = delta->instance_at};
-    delta->instance_at = at;
-    delta->instances++;
-    return &group->gauges[at - 1].of;
-}
-
-static inline struct tide_instance *instance_of(struct group *group, struct group_delta *delta,
-                                                uint64_t instance)
-{
-    if (delta->instances == 0) {
-        delta->instances = 1;
-        delta->first.id = instance;
-    }
-    return delta->first.id == instance ? &delta->first : seek_instance(group, delta, instance);
-}
-
-static void fold_metric(struct group *group, struct group_delta *delta,
-                        const struct tide_fact *fact)
-{
-    const struct tide_event *ev = &fact->ev;
-
-    if (!delta->customs) {
-        group->customs = room(group->customs, &group->customs_capacity, group->custom_sets + 1,
-                              sizeof(*group->customs));
-        if (group->custom_sets == group->customs_made)
-            group->customs[group->customs_made++] = (struct tide_customs){0};
-        group->customs[group->custom_sets].count = 0;
-        delta->customs = ++group->custom_sets;
-    }
-    tide_customs_fold(&group->customs[delta->customs - 1], ev->metric.start, ev->metric.len,
-                      ev->value, fact->time_us, ev->weight);
-}
-
-/* The newest error's text stays; of two at one moment the larger. */
-static void keep_error(struct group_delta *delta, const struct tide_fact *fact)
-{
-    const struct tide_text *error = &fact->ev.error;
-
-    if (delta->error_len &&
-        (fact->time_us < delta->error_us ||
-         (fact->time_us == delta->error_us &&
-          !tide_slowest_beats(0, error->start, error->len, 0, delta->error, delta->error_len))))
-        return;
-    delta->error_us = fact->time_us;
-    delta->error = error->start;
-    delta->error_len = error->len;
-}
-
-/* A duration that may be the delta's slowest: it is not shorter than the slowest so far. */
-static __attribute__((noinline)) void keep_slowest(struct group_delta *delta, uint64_t us,
-                                                   const char *id, uint32_t len)
-{
-    if (tide_slowest_beats(us, id, len, delta->slowest_us, delta->slowest, delta->slowest_len)) {
-        delta->slowest_us = us;
-        delta->slowest = id;
-        delta->slowest_len = len;
-    }
+    return subject->delta;
 }
 
 /* An event whose id was counted before. One that is too late to be stored leaves no id behind. */
@@ -332,207 +238,83 @@ static bool is_resent(struct group *group, const struct tide_fact *fact,
     return false;
 }
 
-/* What every fact has: counts, duration, gauges, correlation id. It goes without branches on what
- * differs from one fact to the next: a sample is written in any case, and stays when there was one.
- */
-static inline void fold_usual(struct group *group, struct group_delta *delta, const uint64_t *word,
-                              uint64_t **sample)
+/* Finds the delta of each fact of a parcel. Subjects are met in no order: those of the facts to
+ * come are asked for ahead. */
+static void sort_out(struct group *group, const struct tide_parcel *parcel,
+                     const struct group_rules *rules, struct modules *modules,
+                     struct identity_set *event_ids)
 {
-    uint32_t bits = (uint32_t)word[2], weight = (uint32_t)(word[2] >> 32);
-    uint32_t gauges = bits >> TIDE_FACT_GAUGES_SHIFT & 0xff;
-    uint32_t id_len = bits >> TIDE_FACT_CORRELATION_SHIFT;
-    bool operation = bits & TIDE_FACT_OPERATION;
-    bool timed = operation & !!(bits & TIDE_FACT_DURATION);
-    int64_t time_us = tide_fact_time_us(word);
-    double duration_us;
-    uint64_t us, key;
-
-    memcpy(&duration_us, word + 3, sizeof(double));
-    us = (uint64_t)(int64_t)(duration_us + 0.5) & -(uint64_t)timed;
-    tide_tally_count(&delta->tally, bits & TIDE_FACT_KIND, weight, operation,
-                     bits & TIDE_FACT_SUCCESS, timed, us, time_us);
-    key = (uint64_t)(delta - group->delta) << BUCKET_BITS | tide_hist_bucket(duration_us);
-    **sample = key << 32 | weight;
-    *sample += timed;
-
-    word += TIDE_FACT_HEAD + (bits & TIDE_FACT_EVENT_ID ? 2 : 0);
-    if (gauges) {
-        uint64_t id = bits & TIDE_FACT_INSTANCE ? *word++ : 0;
-        struct tide_gauge_state *state = instance_of(group, delta, id)->gauge;
-
-        for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++)
-            if (gauges & 1u << gauge)
-                tide_gauge_fold(&state[gauge], time_us, *word++, weight);
-    }
-    if ((id_len > 0) & (us >= delta->slowest_us))
-        keep_slowest(delta, us, (const char *)word, id_len);
-}
-
-/* What few facts have besides. */
-static __attribute__((noinline)) void fold_rare(struct group *group, struct group_delta *delta,
-                                                const struct tide_fact *fact)
-{
-    tide_tally_rare(&delta->tally, &fact->ev, fact->time_us);
-    if (fact->ev.error.len)
-        keep_error(delta, fact);
-    if (fact->ev.metric.len)
-        fold_metric(group, delta, fact);
-}
-
-/* Deltas are met in no order and are more than the innermost cache holds: the lines of the next
- * fact's are asked for while this one is folded. A guess: the subject may have to go elsewhere. */
-static inline void call_up(const struct group *group, const uint64_t *word, const uint64_t *end)
-{
-    const uint64_t *after = word + tide_fact_size(word);
-    uintptr_t delta =
-        (uintptr_t)group->delta + tide_fact_subject(word)->delta * sizeof(struct group_delta);
-
-    for (size_t at = 0; at < offsetof(struct group_delta, module); at += 64)
-        __builtin_prefetch((const void *)(delta + at), 1);
-    if (after < end)
-        __builtin_prefetch(tide_fact_subject(after), 1);
-}
-
-static void fold_parcel(struct group *group, const struct tide_parcel *parcel,
-                        const struct group_rules *rules, struct modules *modules,
-                        struct identity_set *event_ids)
-{
-    const uint64_t *word = parcel->word, *end = word + parcel->words, *next;
-    uint32_t before = group->deltas;
+    const uint64_t *word = parcel->word, *end = word + parcel->words, *ahead = word;
+    uint64_t interval_us = (uint64_t)rules->interval_s * 1000000;
+    uint32_t before = group->deltas, facts = group->facts, *of;
     struct tide_fact fact = {0};
-    uint64_t *sample;
+    const uint64_t **into;
 
     tide_ledger_add(&group->books, &parcel->books);
     if (parcel->chunk_len && tide_ledger_chunks_rejected(&parcel->books) == 0)
         group->books.chunks_committed++;
-    group->sample = room(group->sample, &group->sample_capacity, group->samples + parcel->facts + 1,
-                         sizeof(*group->sample));
-    sample = group->sample + group->samples;
-    for (; word < end; word = next) {
-        bool rare = word[2] & TIDE_FACT_RARE;
-        struct group_delta *delta;
+    group->fact =
+        group_room(group->fact, &group->fact_capacity, facts + parcel->facts, sizeof(*group->fact));
+    group->fact_delta = group_room(group->fact_delta, &group->fact_delta_capacity,
+                                   facts + parcel->facts, sizeof(*group->fact_delta));
+    into = group->fact;
+    of = group->fact_delta;
+    for (uint32_t i = 0; i < AHEAD && ahead < end; i++, ahead += tide_fact_size(ahead))
+        __builtin_prefetch(tide_fact_subject(ahead), 1);
+    for (; word < end; word += tide_fact_size(word)) {
+        struct tide_subject *subject = tide_fact_subject(word);
+        int64_t time_us = tide_fact_time_us(word);
+        uint32_t delta = subject->delta;
 
-        next = word + tide_fact_size(word);
-        if (next < end)
-            call_up(group, next, end);
-        if (rare) {
-            tide_fact_read(parcel, (uint32_t)(word - parcel->word), &fact);
-            if (fact.has_event_id && is_resent(group, &fact, rules, event_ids)) {
+        if (ahead < end) {
+            __builtin_prefetch(tide_fact_subject(ahead), 1);
+            __builtin_prefetch((const char *)ahead + FAR_AHEAD);
+            __builtin_prefetch((const char *)ahead + FAR_AHEAD + 64);
+            ahead += tide_fact_size(ahead);
+        }
+        if (word[2] & TIDE_FACT_EVENT_ID) {
+            tide_fact_parse(word, &fact);
+            if (is_resent(group, &fact, rules, event_ids)) {
                 group->books.stored--;
                 group->books.duplicate++;
                 group->books.skewed -= fact.skewed;
                 continue;
             }
         }
-        delta = delta_of_fact(group, tide_fact_subject(word), tide_fact_time_us(word), rules,
-                              modules, before);
-        if (!delta) {
+        if (subject->group != group->serial ||
+            (uint64_t)(time_us - subject->from_us) >= interval_us)
+            delta = seek_delta(group, subject, time_us, rules, modules, before);
+        if (delta == NO_DELTA) {
             group->books.stored--;
             group->books.late++;
             continue;
         }
-        fold_usual(group, delta, word, &sample);
-        if (rare)
-            fold_rare(group, delta, &fact);
+        into[facts] = word;
+        of[facts++] = delta;
+        group->upto[delta]++;
     }
-    group->samples = (uint32_t)(sample - group->sample);
+    group->facts = facts;
 }
 
-/* ---- finishing ---- */
-
-/* Sorts the samples by (delta, bucket): least significant digit first, 11 bits a pass, as many
- * passes as the number of deltas needs. */
-static void sort_samples(struct group *group)
+/* By delta, and as they came within one. */
+static void sort_facts(struct group *group)
 {
-    uint32_t bits = BUCKET_BITS + 1, n = group->samples;
-    uint64_t *from = group->sample, *to;
+    const uint64_t *const *fact = group->fact, **sorted;
+    const uint32_t *of = group->fact_delta;
+    uint32_t facts = group->facts, sum = 0, *upto;
 
-    while (group->deltas >> (bits - BUCKET_BITS))
-        bits++;
-    group->sorting = room(group->sorting, &group->sorting_capacity, n + 1, sizeof(*group->sorting));
-    to = group->sorting;
-    for (uint32_t shift = 32; shift < 32 + bits; shift += 11) {
-        uint32_t count[2048] = {0}, sum = 0;
-        uint64_t *swap = from;
-
-        for (uint32_t i = 0; i < n; i++)
-            count[from[i] >> shift & 2047]++;
-        for (uint32_t digit = 0; digit < 2048; digit++) {
-            uint32_t here = count[digit];
-
-            count[digit] = sum;
-            sum += here;
-        }
-        for (uint32_t i = 0; i < n; i++)
-            to[count[from[i] >> shift & 2047]++] = from[i];
-        from = to;
-        to = swap;
-    }
-    if (from != group->sample) {
-        uint32_t capacity = group->sample_capacity;
-
-        group->sorting = group->sample;
-        group->sample = from;
-        group->sample_capacity = group->sorting_capacity;
-        group->sorting_capacity = capacity;
-    }
-}
-
-static int by_key(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-    return x < y ? -1 : x > y;
-}
-
-static void make_runs(struct group *group)
-{
-    if (group->samples > 256)
-        sort_samples(group);
-    else if (group->samples > 1)
-        qsort(group->sample, group->samples, sizeof(*group->sample), by_key);
-    group->run = room(group->run, &group->run_capacity, group->samples + 1, sizeof(*group->run));
-    group->runs = 0;
-    for (uint32_t i = 0; i < group->samples;) {
-        uint32_t key = (uint32_t)(group->sample[i] >> 32);
-        struct group_delta *delta = &group->delta[key >> BUCKET_BITS];
-        uint64_t count = 0;
-
-        for (; i < group->samples && group->sample[i] >> 32 == key; i++)
-            count += (uint32_t)group->sample[i];
-        if (delta->runs == 0)
-            delta->run_at = group->runs;
-        delta->runs++;
-        group->run[group->runs++] =
-            (struct hist_run){.bucket = key & ((1u << BUCKET_BITS) - 1), .count = count};
-    }
-}
-
-/* Puts the chained gauges of each delta side by side, ascending by instance. */
-static void make_instances(struct group *group)
-{
-    group->instances = 0;
-    group->instance = room(group->instance, &group->instance_capacity,
-                           group->deltas + group->gauge_sets + 1, sizeof(*group->instance));
+    group->sorted =
+        group_room(group->sorted, &group->sorted_capacity, group->facts, sizeof(*group->sorted));
     for (uint32_t i = 0; i < group->deltas; i++) {
-        struct group_delta *delta = &group->delta[i];
-        uint32_t at = delta->instance_at;
+        uint32_t here = group->upto[i];
 
-        delta->instance_at = group->instances;
-        if (!at) { /* nearly always */
-            if (delta->instances)
-                group->instance[group->instances++] = delta->first;
-            continue;
-        }
-        tide_record_reset(&group->scratch);
-        tide_record_merge_instance(&group->scratch, &delta->first);
-        for (; at; at = group->gauges[at - 1].next)
-            tide_record_merge_instance(&group->scratch, &group->gauges[at - 1].of);
-        delta->instances = group->scratch.instances;
-        memcpy(group->instance + group->instances, group->scratch.instance,
-               delta->instances * sizeof(*group->instance));
-        group->instances += delta->instances;
+        group->upto[i] = sum;
+        sum += here;
     }
+    sorted = group->sorted;
+    upto = group->upto;
+    for (uint32_t i = 0; i < facts; i++)
+        sorted[upto[of[i]]++] = fact[i];
 }
 
 static void reset(struct group *group, uint32_t modules)
@@ -546,10 +328,9 @@ static void reset(struct group *group, uint32_t modules)
         memset(group->slot, 0, group->slots * sizeof(*group->slot));
     }
     group->deltas = 0;
-    group->samples = 0;
+    group->facts = 0;
     group->runs = 0;
-    group->gauge_sets = 0;
-    group->gauges_free = 0;
+    group->met_from_us = INT64_MIN / 2; /* no time is in that interval */
     while (group->customs_made > CUSTOMS_KEPT)
         tide_customs_fini(&group->customs[--group->customs_made]);
     group->custom_sets = 0;
@@ -610,7 +391,7 @@ size_t group_build(struct group *group, struct tide_parcel *const *parcel, size_
         fate[taken] = TIDE_FATE_COMMITTED;
         switch (is_known(group, next, rules, known)) {
         case KNOWN_NOT:
-            fold_parcel(group, next, rules, modules, known->event_ids);
+            sort_out(group, next, rules, modules, known->event_ids);
             break;
         case KNOWN_SAME:
             fate[taken] = TIDE_FATE_DUPLICATE;
@@ -624,8 +405,8 @@ size_t group_build(struct group *group, struct tide_parcel *const *parcel, size_
             break;
         }
     }
-    make_runs(group);
-    make_instances(group);
+    sort_facts(group);
+    group_fold(group);
     return taken;
 }
 

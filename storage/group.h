@@ -13,44 +13,55 @@
 #include "producer.h"
 #include "row.h"
 
-/* What every event touches comes first, side by side. */
 struct group_delta {
-    struct tide_tally tally;
-    uint64_t slowest_us;
-    struct tide_instance first;      /* nearly always the only one; the others are chained */
-    uint32_t instance_at, instances; /* into group.instance; the head of the chain before, and how
-                                        many in all */
     uint32_t module;
     bool late; /* its interval was sealed before: a correction */
     int64_t start_s;
-    uint32_t run_at, runs; /* into group.run */
-    uint32_t customs;      /* 1 + index into group.customs, 0: none */
-    uint32_t slowest_len;
+    struct tide_memo *memo; /* of a name that it is of; NULL: of no one's own */
+    struct tide_tally tally;
+    uint64_t slowest_us;
     const char *slowest; /* into a parcel */
-    const char *error;   /* into a parcel */
+    uint32_t slowest_len;
     uint32_t error_len;
+    const char *error; /* into a parcel */
     int64_t error_us;
+    uint32_t run_at, runs;           /* into group.run */
+    uint32_t instance_at, instances; /* into group.instance */
+    uint32_t customs;                /* 1 + index into group.customs, 0: none */
 };
 
-struct group_gauges { /* of one instance, chained to its delta until group_build is done */
-    struct tide_instance of;
-    uint32_t next; /* 1 + index, 0: last */
+/* (module, interval) -> delta. The tag decides nearly always, without a look at the delta. */
+struct group_slot {
+    uint32_t tag;
+    uint32_t index; /* 1 + index, 0: free */
+};
+
+/* The buckets of the delta that is being folded: counts, which of them are not 0, and which words
+ * of that are not. */
+struct group_buckets {
+    uint64_t count[TIDE_HIST_BUCKETS];
+    uint64_t used[(TIDE_HIST_BUCKETS + 63) / 64];
+    uint32_t words;
 };
 
 struct group {
     uint64_t serial; /* tells the deltas that subjects remember from those of earlier groups */
     struct group_delta *delta;
     uint32_t deltas, delta_capacity;
-    uint32_t overflow; /* the newest delta of __overflow__ */
-    uint32_t *slot;    /* (module, interval) -> 1 + index */
+    uint32_t overflow;       /* the newest delta of __overflow__ */
+    uint64_t seed;           /* of: */
+    struct group_slot *slot; /* (module, interval) */
     uint32_t slots;
-    uint64_t *sample, *sorting; /* delta << 11 | bucket in the high half, count in the low */
-    uint32_t samples, sample_capacity, sorting_capacity;
+    int64_t met_from_us, met_start_s; /* the interval that was met last */
+    const uint64_t **fact;            /* in parcels, as they came ... */
+    uint32_t *fact_delta;             /* ... and where each goes */
+    const uint64_t **sorted;          /* the same by delta, those of delta i up to upto[i] */
+    uint32_t *upto;
+    uint32_t facts, fact_capacity, fact_delta_capacity, sorted_capacity, upto_capacity;
+    struct blob journal; /* the deltas as they are journaled: written while each is at hand */
+    struct group_buckets buckets;
     struct hist_run *run;
     uint32_t runs, run_capacity;
-    struct group_gauges *gauges;
-    uint32_t gauge_sets, gauge_capacity;
-    uint32_t gauges_free; /* chain of sets that are used no more */
     struct tide_instance *instance;
     uint32_t instances, instance_capacity;
     struct tide_customs *customs; /* one per delta that has any */
@@ -98,6 +109,13 @@ size_t group_build(struct group *group, struct tide_parcel *const *parcel, size_
                    enum tide_fate *fate, const struct group_rules *rules, struct modules *modules,
                    const struct group_known *known);
 void group_undo(struct group *group, struct modules *modules, const struct group_known *known);
+
+/* group_fold.c: folds the sorted facts of a group into its deltas, and journals those. Part of
+ * group_build. */
+void group_fold(struct group *group);
+
+/* Makes room for `need` things of a size in an array that grows. Aborts when memory is out. */
+void *group_room(void *held, uint32_t *capacity, uint32_t need, size_t size);
 
 static inline struct row_view group_view(const struct group *group, const struct group_delta *delta)
 {

@@ -26,6 +26,7 @@ struct head {
     struct head_generation *oldest,
         *current;                  /* list by number; all but current have pins or await reaping */
     struct head_generation *draft; /* between begin and publish */
+    uint32_t touched;              /* the layer that was touched last */
     struct retired *retired;       /* newest first */
 };
 
@@ -315,10 +316,30 @@ static uint32_t layer_place(const struct head_generation *generation, int64_t st
     return low;
 }
 
+/* Likewise; deltas that follow each other are mostly of one interval. */
+static uint32_t layer_place_again(const struct head_generation *generation, int64_t start_s,
+                                  uint32_t before)
+{
+    if (before < generation->layers && generation->layer[before]->start_s == start_s)
+        return before;
+    return layer_place(generation, start_s);
+}
+
+struct head_node *const *head_find_place(const struct head *head, int64_t start_s, uint32_t module)
+{
+    const struct head_generation *draft = head->draft;
+    uint32_t at = layer_place_again(draft, start_s, head->touched), p = module / HEAD_PAGE_NODES;
+    const struct head_layer *layer = at < draft->layers ? draft->layer[at] : NULL;
+
+    if (!layer || layer->start_s != start_s || p >= layer->pages || !layer->page[p])
+        return NULL;
+    return &layer->page[p]->node[module % HEAD_PAGE_NODES];
+}
+
 struct head_node *head_touch(struct head *head, int64_t start_s, uint32_t module)
 {
     struct head_generation *draft = head_draft(head);
-    uint32_t at = layer_place(draft, start_s);
+    uint32_t at = layer_place_again(draft, start_s, head->touched);
 
     assert(start_s >= draft->sealed_upto_s);
     if (at == draft->layers || draft->layer[at]->start_s != start_s) {
@@ -332,6 +353,7 @@ struct head_node *head_touch(struct head *head, int64_t start_s, uint32_t module
         draft->layer[at] = layer_new(draft->number, start_s);
         draft->layers++;
     }
+    head->touched = at;
     return touch(head, &draft->layer[at], module);
 }
 

@@ -75,6 +75,9 @@ head_draft(struct head *head); /* between begin and publish: set the plain field
 struct head_node *head_touch(struct head *head, int64_t start_s,
                              uint32_t module); /* found or made, safe to change */
 struct head_node *head_touch_total(struct head *head, uint32_t module);
+struct head_node *const *
+head_find_place(const struct head *head, int64_t start_s,
+                uint32_t module); /* where the draft has the node; NULL: nowhere yet */
 void head_drop_layers(struct head *head,
                       int64_t before_s); /* forgets open intervals that start before */
 void head_publish(struct head *head);

@@ -63,6 +63,8 @@ struct tide_store {
     struct store_identity identity;
     int lock_fd;
     MDB_env *env;
+    MDB_txn *view; /* of a store that is only read: the one transaction, until a reader has it */
+    bool viewed;   /* so it is, and nothing is renewed */
     MDB_dbi dbi[TABLE_COUNT];
     char data_path[1200];
 
@@ -131,6 +133,10 @@ struct tide_store {
 /* schema.c */
 enum tide_rc schema_open(struct tide_store *store,
                          struct tide_err *err); /* creates or checks; reads the state */
+/* The same for one that is only read; its interval becomes that of the configuration. */
+enum tide_rc schema_read(struct tide_store *store, MDB_txn *txn, struct tide_err *err);
+/* Says why a store of another schema is not opened, and what to do. */
+void schema_refuse(uint32_t schema, struct tide_err *err);
 void schema_put_state(struct txn *txn, const struct store_state *state);
 void schema_put_fold(struct txn *txn, const struct fold_state *fold);
 enum tide_rc schema_get_fold(MDB_txn *txn, MDB_dbi meta, struct fold_state *ret);
@@ -171,6 +177,13 @@ void head_take_delta(struct tide_store *store, uint32_t module, int64_t start_s,
                      const struct row_view *view, const char *error, uint32_t error_len,
                      int64_t error_us);
 
+/* Many deltas reach nodes in no order, each a dozen cache lines that are far away: asks for those
+ * of one that is to come, so that they have come when it is its turn. In steps, each some deltas
+ * after the one before, since it reads what that has asked for. */
+enum head_call { HEAD_CALL_PLACE, HEAD_CALL_NODE, HEAD_CALL_PARTS };
+void head_call_up(const struct tide_store *store, enum head_call call, uint32_t module,
+                  int64_t start_s, const struct hist_run *run, uint32_t runs);
+
 /* forget.c: chunks, event ids and producers that are out of their window or over their count; a few
  * pages at a time. TIDE_AGAIN: there is more to do. */
 enum tide_rc store_forget(struct tide_store *store, int64_t now_us, struct tide_err *err);
@@ -196,10 +209,14 @@ void damaged(const char *table, const MDB_val *key);
 /* What a seal does in memory once state.sealed_upto_s is on disk: the intervals before it leave the
  * head. */
 void seal_publish(struct tide_store *store);
+/* Writes the totals that have changed, as of now. */
+enum tide_rc seal_checkpoint(struct tide_store *store, int64_t now_us, struct tide_err *err);
 
 /* store.c */
 enum tide_rc store_open_env(struct tide_store *store, const char *path, struct tide_err *err);
-enum tide_rc store_settle_disk(const struct tide_store *store, struct tide_err *err);
+
+/* Makes the disk say of a data file what the page cache says: before anything is written to it. */
+enum tide_rc store_settle_disk(const char *path, struct tide_err *err);
 
 /* recover.c */
 

@@ -5,28 +5,29 @@
 
 #include "tidemark/bytes.h"
 
-void journal_encode(struct blob *blob, const struct group *group)
+void journal_begin(struct blob *blob, uint32_t deltas)
 {
     blob->len = 0;
     blob_reserve(blob, TIDE_VARINT_MAX);
-    blob->len = (size_t)(tide_put_varint(blob->start, group->deltas) - blob->start);
-    for (uint32_t i = 0; i < group->deltas; i++) {
-        const struct group_delta *delta = &group->delta[i];
-        struct row_view view = group_view(group, delta);
-        uint8_t *to;
+    blob->len = (size_t)(tide_put_varint(blob->start, deltas) - blob->start);
+}
 
-        blob_reserve(blob, 4 * TIDE_VARINT_MAX + delta->error_len);
-        to = tide_put_varint(blob->start + blob->len, delta->module);
-        to = tide_put_varint(to, (uint64_t)delta->start_s);
-        to = tide_put_varint(to, delta->error_len);
-        if (delta->error_len) {
-            to = tide_put_varint(to, (uint64_t)delta->error_us);
-            memcpy(to, delta->error, delta->error_len);
-            to += delta->error_len;
-        }
-        blob->len = (size_t)(to - blob->start);
-        row_encode_view(blob, &view, delta->start_s * 1000000);
+void journal_add(struct blob *blob, const struct group *group, const struct group_delta *delta)
+{
+    struct row_view view = group_view(group, delta);
+    uint8_t *to;
+
+    blob_reserve(blob, 4 * TIDE_VARINT_MAX + delta->error_len);
+    to = tide_put_varint(blob->start + blob->len, delta->module);
+    to = tide_put_varint(to, (uint64_t)delta->start_s);
+    to = tide_put_varint(to, delta->error_len);
+    if (delta->error_len) {
+        to = tide_put_varint(to, (uint64_t)delta->error_us);
+        memcpy(to, delta->error, delta->error_len);
+        to += delta->error_len;
     }
+    blob->len = (size_t)(to - blob->start);
+    row_encode_view(blob, &view, delta->start_s * 1000000);
 }
 
 static bool get_delta(const uint8_t **at, const uint8_t *end, struct journal_delta *delta,

@@ -5,8 +5,9 @@
 #include "group.h"
 #include "txn.h"
 
-/* The deltas of a group as one payload. */
-void journal_encode(struct blob *blob, const struct group *group);
+/* The deltas of a group as one payload: how many, then one after the other. */
+void journal_begin(struct blob *blob, uint32_t deltas);
+void journal_add(struct blob *blob, const struct group *group, const struct group_delta *delta);
 
 /* A delta as replayed. */
 struct journal_delta {

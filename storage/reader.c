@@ -97,8 +97,15 @@ static enum tide_rc first_begin(struct reader *reader, struct tide_store *store)
 {
     uint32_t interval_s = store->identity.interval_s;
     enum tide_rc rc;
-    int code = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &reader->txn);
+    int code = 0;
 
+    if (store->viewed && !store->view)
+        return TIDE_UNAVAILABLE; /* its one moment is given away */
+    if (store->viewed)
+        reader->txn = store->view;
+    else
+        code = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &reader->txn);
+    store->view = NULL;
     if (!code)
         code = mdb_cursor_open(reader->txn, store->dbi[TABLE_ROW], &reader->row);
     if (!code)

@@ -144,7 +144,7 @@ static enum tide_rc find_out(struct tide_store *store, struct tide_err *err)
             return tide_rc_from_lmdb(code);
         }
     }
-    settled = store_settle_disk(store, err);
+    settled = store_settle_disk(store->data_path, err);
     if (settled && store->unsettled && store->env)
         return TIDE_IN_DOUBT; /* as it was, and reading works */
     if (reopen(store, err))

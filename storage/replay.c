@@ -254,17 +254,8 @@ static void take_delta(void *arg, uint64_t seq, const struct journal_delta *delt
 {
     struct replay *replay = arg;
     struct tide_store *store = replay->store;
-    const struct tide_record *record = delta->record;
     static _Thread_local struct hist_run run[TIDE_HIST_BUCKETS];
-    struct row_view view = {.tally = &record->tally,
-                            .run = run,
-                            .instance = record->instance,
-                            .instances = record->instances,
-                            .custom = record->customs.item,
-                            .customs = record->customs.count,
-                            .slowest_us = record->slowest.us,
-                            .slowest = record->slowest.id,
-                            .slowest_len = record->slowest.len};
+    struct row_view view;
 
     if (delta->module > modules_count(store->modules)) {
         replay->foreign = true;
@@ -278,9 +269,7 @@ static void take_delta(void *arg, uint64_t seq, const struct journal_delta *delt
         if (seq <= total->checkpoint_seq && delta->start_s < total->checkpoint_s)
             return; /* its row is on disk and its total, too */
     }
-    for (unsigned i = 0; i < record->hist.len; i++)
-        if (record->hist.count[i])
-            run[view.runs++] = (struct hist_run){record->hist.first + i, record->hist.count[i]};
+    view = row_view_of(delta->record, run);
     head_take_delta(store, delta->module, delta->start_s, &view, delta->error, delta->error_len,
                     delta->error_us);
 }

@@ -42,7 +42,7 @@ static unsigned presence(const struct row_view *view)
 
 static uint8_t *put_time(uint8_t *to, int64_t us, int64_t base_us)
 {
-    return tide_put_varint(to, tide_zigzag(us - base_us));
+    return tide_put_varint_roomy(to, tide_zigzag(us - base_us));
 }
 
 static uint8_t *put_instance(uint8_t *to, const struct tide_instance *instance, int64_t base_us)
@@ -52,17 +52,17 @@ static uint8_t *put_instance(uint8_t *to, const struct tide_instance *instance, 
     for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++)
         bits |= instance->gauge[gauge].count ? 1u << gauge : 0;
     tide_put_be64(to, instance->id);
-    to = tide_put_varint(to + 8, bits);
+    to = tide_put_varint_roomy(to + 8, bits);
     for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++) {
         const struct tide_gauge_state *state = &instance->gauge[gauge];
 
         if (!state->count)
             continue;
-        to = tide_put_varint(to, state->count);
+        to = tide_put_varint_roomy(to, state->count);
         to = put_time(to, state->time_us, base_us);
-        to = tide_put_varint(to, state->last);
-        to = tide_put_varint(to, state->max);
-        to = tide_put_varint(to, state->sum);
+        to = tide_put_varint_roomy(to, state->last);
+        to = tide_put_varint_roomy(to, state->max);
+        to = tide_put_varint_roomy(to, state->sum);
     }
     return to;
 }
@@ -75,16 +75,16 @@ static uint8_t *put_custom(uint8_t *to, const struct tide_custom *custom, int64_
     unsigned __int128 above =
         (unsigned __int128)custom->sum - (unsigned __int128)((__int128)custom->min * custom->count);
 
-    to = tide_put_varint(to, custom->len);
+    to = tide_put_varint_roomy(to, custom->len);
     memcpy(to, custom->name, custom->len);
-    to = tide_put_varint(to + custom->len, custom->count);
+    to = tide_put_varint_roomy(to + custom->len, custom->count);
     to = put_time(to, custom->time_us, base_us);
-    to = tide_put_varint(to, tide_zigzag(custom->min));
-    to = tide_put_varint(to, spread);
+    to = tide_put_varint_roomy(to, tide_zigzag(custom->min));
+    to = tide_put_varint_roomy(to, spread);
     if (spread) {
-        to = tide_put_varint(to, (uint64_t)custom->last - (uint64_t)custom->min);
-        to = tide_put_varint(to, (uint64_t)above);
-        to = tide_put_varint(to, (uint64_t)(above >> 64));
+        to = tide_put_varint_roomy(to, (uint64_t)custom->last - (uint64_t)custom->min);
+        to = tide_put_varint_roomy(to, (uint64_t)above);
+        to = tide_put_varint_roomy(to, (uint64_t)(above >> 64));
     }
     return to;
 }
@@ -104,25 +104,25 @@ void row_encode_view(struct blob *blob, const struct row_view *view, int64_t bas
     blob_reserve(blob, FIXED_MAX + view->runs * 2 * TIDE_VARINT_MAX +
                            view->instances * INSTANCE_MAX + view->slowest_len +
                            view->customs * CUSTOM_MAX);
-    to = tide_put_varint(blob->start + blob->len, bits);
+    to = tide_put_varint_roomy(blob->start + blob->len, bits);
     for (int kind = 0; kind < TIDE_EVENT_KIND_COUNT; kind++)
         kinds |= tally->kind[kind] ? 1u << kind : 0;
-    to = tide_put_varint(to, kinds);
+    to = tide_put_varint_roomy(to, kinds);
     for (int kind = 0; kind < TIDE_EVENT_KIND_COUNT; kind++)
         if (tally->kind[kind])
-            to = tide_put_varint(to, tally->kind[kind]);
+            to = tide_put_varint_roomy(to, tally->kind[kind]);
     if (bits & HAS_EVENTS) {
         to = put_time(to, tally->first_us, base_us);
-        to = tide_put_varint(to, (uint64_t)(tally->last_us - tally->first_us));
+        to = tide_put_varint_roomy(to, (uint64_t)(tally->last_us - tally->first_us));
     }
     if (bits & HAS_REQUESTS) {
-        to = tide_put_varint(to, tally->requests);
-        to = tide_put_varint(to, tally->failed);
+        to = tide_put_varint_roomy(to, tally->requests);
+        to = tide_put_varint_roomy(to, tally->failed);
     }
     if (bits & HAS_ERRORS)
-        to = tide_put_varint(to, tally->errors);
+        to = tide_put_varint_roomy(to, tally->errors);
     if (bits & HAS_PLAIN)
-        to = tide_put_varint(to, tally->plain_requests);
+        to = tide_put_varint_roomy(to, tally->plain_requests);
     if (bits & HAS_START)
         to = put_time(to, tally->start_us, base_us);
     if (bits & HAS_STOP)
@@ -132,29 +132,29 @@ void row_encode_view(struct blob *blob, const struct row_view *view, int64_t bas
     if (bits & HAS_SAMPLES) {
         uint32_t before = 0;
 
-        to = tide_put_varint(to, tally->sum_us);
-        to = tide_put_varint(to, tally->min_us);
-        to = tide_put_varint(to, tally->max_us - tally->min_us);
-        to = tide_put_varint(to, view->runs);
+        to = tide_put_varint_roomy(to, tally->sum_us);
+        to = tide_put_varint_roomy(to, tally->min_us);
+        to = tide_put_varint_roomy(to, tally->max_us - tally->min_us);
+        to = tide_put_varint_roomy(to, view->runs);
         for (uint32_t i = 0; i < view->runs; i++) {
-            to = tide_put_varint(to, view->run[i].bucket - before);
-            to = tide_put_varint(to, view->run[i].count);
+            to = tide_put_varint_roomy(to, view->run[i].bucket - before);
+            to = tide_put_varint_roomy(to, view->run[i].count);
             before = view->run[i].bucket;
         }
     }
     if (bits & HAS_INSTANCES) {
-        to = tide_put_varint(to, view->instances);
+        to = tide_put_varint_roomy(to, view->instances);
         for (uint32_t i = 0; i < view->instances; i++)
             to = put_instance(to, &view->instance[i], base_us);
     }
     if (bits & HAS_SLOWEST) {
-        to = tide_put_varint(to, view->slowest_us);
-        to = tide_put_varint(to, view->slowest_len);
+        to = tide_put_varint_roomy(to, view->slowest_us);
+        to = tide_put_varint_roomy(to, view->slowest_len);
         memcpy(to, view->slowest, view->slowest_len);
         to += view->slowest_len;
     }
     if (bits & HAS_CUSTOMS) {
-        to = tide_put_varint(to, view->customs);
+        to = tide_put_varint_roomy(to, view->customs);
         for (uint32_t i = 0; i < view->customs; i++)
             to = put_custom(to, &view->custom[i], base_us);
     }
@@ -162,9 +162,9 @@ void row_encode_view(struct blob *blob, const struct row_view *view, int64_t bas
     assert(blob->len <= blob->capacity);
 }
 
-void row_encode(struct blob *blob, const struct tide_record *record, int64_t base_us)
+struct row_view row_view_of(const struct tide_record *record,
+                            struct hist_run run[TIDE_HIST_BUCKETS])
 {
-    struct hist_run run[TIDE_HIST_BUCKETS];
     struct row_view view = {.tally = &record->tally,
                             .run = run,
                             .instance = record->instance,
@@ -178,6 +178,14 @@ void row_encode(struct blob *blob, const struct tide_record *record, int64_t bas
     for (unsigned i = 0; i < record->hist.len; i++)
         if (record->hist.count[i])
             run[view.runs++] = (struct hist_run){record->hist.first + i, record->hist.count[i]};
+    return view;
+}
+
+void row_encode(struct blob *blob, const struct tide_record *record, int64_t base_us)
+{
+    struct hist_run run[TIDE_HIST_BUCKETS];
+    struct row_view view = row_view_of(record, run);
+
     row_encode_view(blob, &view, base_us);
 }
 

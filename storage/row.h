@@ -28,6 +28,10 @@ struct row_view {
     uint32_t slowest_len;
 };
 
+/* The parts of a record, which it still owns; run is where its buckets are put. */
+struct row_view row_view_of(const struct tide_record *record,
+                            struct hist_run run[TIDE_HIST_BUCKETS]);
+
 /* Appends the record to blob. */
 void row_encode_view(struct blob *blob, const struct row_view *view, int64_t base_us);
 void row_encode(struct blob *blob, const struct tide_record *record, int64_t base_us);

@@ -1,5 +1,5 @@
 /* schema - the version of the file, its fixed identity and its moving state (table meta). A store
- * of another version is refused here; migrating it is the tool's business.
+ * of another version is refused here; making it one of this version is the business of migrations.
  */
 #include "inside.h"
 
@@ -7,6 +7,7 @@
 
 #include "tidemark/bytes.h"
 #include "tidemark/hash.h"
+#include "tidemark/raw.h"
 #include "tidemark/tier.h"
 
 static const char identity_key[] = "identity";
@@ -163,13 +164,34 @@ bool schema_decode_identity(const uint8_t *value, size_t len, struct store_ident
     return true;
 }
 
+void schema_refuse(uint32_t schema, struct tide_err *err)
+{
+    if (schema & TIDE_RAW_UNDER_WAY)
+        tide_err_set(err,
+                     "a migration of this store to schema %u was begun and is not finished; "
+                     "'tidemark migrate' goes on with it",
+                     schema & ~TIDE_RAW_UNDER_WAY);
+    else if (schema > TIDE_STORE_SCHEMA)
+        tide_err_set(err,
+                     "the store has schema %u, made by a newer tidemark; this one knows %u and "
+                     "older: use the newer one",
+                     schema, TIDE_STORE_SCHEMA);
+    else
+        tide_err_set(err,
+                     "the store has schema %u, of an older tidemark; 'tidemark migrate' makes a "
+                     "backup of it and brings it to schema %u",
+                     schema, TIDE_STORE_SCHEMA);
+}
+
 static void create(struct tide_store *store, struct txn *txn)
 {
     uint8_t value[IDENTITY_SIZE];
 
     store->identity.interval_s = store->cfg.interval_s;
     tide_random(store->identity.uuid, sizeof(store->identity.uuid));
-    tide_random(&store->identity.instance_seed, sizeof(store->identity.instance_seed));
+    store->identity.instance_seed = store->cfg.instance_seed;
+    if (!store->identity.instance_seed)
+        tide_random(&store->identity.instance_seed, sizeof(store->identity.instance_seed));
     tide_random(&store->identity.identity_seed, sizeof(store->identity.identity_seed));
     encode_identity(value, &store->identity);
     txn_put(txn, TABLE_META, identity_key, sizeof(identity_key) - 1, value, sizeof(value), 0);
@@ -215,8 +237,7 @@ static enum tide_rc read_all(struct tide_store *store, struct txn *txn, bool *re
     }
     if (!schema_decode_identity(value, len, &store->identity, &schema)) {
         if (schema != TIDE_STORE_SCHEMA) {
-            tide_err_set(err, "the store has schema %u, this program reads schema %u", schema,
-                         TIDE_STORE_SCHEMA);
+            schema_refuse(schema, err);
             return TIDE_SCHEMA;
         }
         tide_err_set(err, "the store's identity has %zu bytes instead of %d", len, IDENTITY_SIZE);
@@ -257,6 +278,25 @@ static const char *const table_name[TABLE_COUNT] = {
 const char *schema_table_name(enum table table)
 {
     return table_name[table];
+}
+
+enum tide_rc schema_read(struct tide_store *store, MDB_txn *mdb, struct tide_err *err)
+{
+    struct txn txn = {.mdb = mdb, .dbi = store->dbi};
+    const uint8_t *value = NULL;
+    struct store_identity identity;
+    uint32_t schema;
+    enum tide_rc rc;
+    size_t len;
+    bool fresh;
+
+    if (!(rc = read_meta(&txn, identity_key, &value, &len, err)) && len &&
+        schema_decode_identity(value, len, &identity, &schema))
+        store->cfg.interval_s = identity.interval_s;
+    if (rc || (rc = read_all(store, &txn, &fresh, err)) || !fresh)
+        return rc;
+    tide_err_set(err, "the store has no identity; restore a backup");
+    return TIDE_DAMAGED;
 }
 
 enum tide_rc schema_open(struct tide_store *store, struct tide_err *err)

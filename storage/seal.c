@@ -92,7 +92,7 @@ static void join_totals(struct tide_store *store, const struct head_layer *layer
     }
 }
 
-static enum tide_rc checkpoint(struct tide_store *store, int64_t now_us, struct tide_err *err)
+enum tide_rc seal_checkpoint(struct tide_store *store, int64_t now_us, struct tide_err *err)
 {
     uint64_t seq = head_current(store->head)->commit_seq;
     int64_t upto_s = store->state.sealed_upto_s;
@@ -276,7 +276,7 @@ static enum tide_rc chores(struct tide_store *store, int64_t now_us, struct tide
     if ((rc = store_expire(store, now_us, err)))
         return rc;
     if (!front_is_covered(store) && checkpoint_is_due(store, now_us)) {
-        rc = checkpoint(store, now_us, err);
+        rc = seal_checkpoint(store, now_us, err);
         return rc ? rc : TIDE_AGAIN; /* one chore at a time: commits wait for it */
     }
     if (front_is_covered(store)) {

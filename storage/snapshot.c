@@ -191,6 +191,8 @@ const struct tide_snapshot_info *tide_snapshot_info(const struct tide_snapshot *
 
 bool snapshot_spent(const struct tide_snapshot *snapshot)
 {
+    if (snapshot->store->viewed)
+        return false;
     return snapshot->records >= READ_BUDGET_RECORDS ||
            tide_clock_mono_us() - snapshot->begun_us >= READ_BUDGET_US;
 }

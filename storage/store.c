@@ -133,15 +133,15 @@ static enum tide_rc sync_dir(const char *dir, struct tide_err *err)
  * commit used again before this one reaches the disk, a power cut would leave a tree of which parts
  * are overwritten. And the new one may be in the cache only: it cannot be acked before it is on the
  * disk. A page that failed once counts as clean, so it is written again before the sync. */
-enum tide_rc store_settle_disk(const struct tide_store *store, struct tide_err *err)
+enum tide_rc store_settle_disk(const char *path, struct tide_err *err)
 {
     uint8_t bytes[META_BYTES];
-    int fd = open(store->data_path, O_RDWR | O_CLOEXEC);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
     ssize_t len = fd < 0 ? -1 : pread(fd, bytes, sizeof(bytes), 0);
     enum tide_rc rc = TIDE_OK;
 
     if (len <= 0 || pwrite(fd, bytes, (size_t)len, 0) != len || fdatasync(fd) != 0) {
-        tide_err_set(err, "write the first pages of %s again: %s", store->data_path,
+        tide_err_set(err, "write the first pages of %s again: %s", path,
                      len == 0 ? "it is empty" : strerror(errno));
         rc = TIDE_IO;
     }
@@ -184,7 +184,7 @@ static enum tide_rc open_file(struct tide_store *store, struct tide_err *err)
 
     snprintf(parent, sizeof(parent), "%s/..", store->cfg.dir);
     if ((rc = create(store, err)) || (rc = sync_dir(store->cfg.dir, err)) ||
-        (rc = sync_dir(parent, err)) || (rc = store_settle_disk(store, err)) ||
+        (rc = sync_dir(parent, err)) || (rc = store_settle_disk(store->data_path, err)) ||
         (rc = store_open_env(store, store->data_path, err)))
         return rc;
     return schema_open(store, err);
@@ -272,6 +272,8 @@ void tide_store_close(struct tide_store *store)
         return;
     assert(!store->reader_first);
     readers_drop(store);
+    if (store->view)
+        mdb_txn_abort(store->view);
     if (store->env)
         mdb_env_close(store->env);
     head_free(store->head);

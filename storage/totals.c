@@ -8,6 +8,7 @@
 #include "inside.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "tidemark/bytes.h"
@@ -84,6 +85,43 @@ static void merge_view(struct tide_record *into, const struct row_view *view, bo
     for (uint32_t i = 0; i < view->customs; i++)
         tide_customs_merge_one(&into->customs, &view->custom[i]);
     tide_record_merge_slowest(into, view->slowest_us, view->slowest, view->slowest_len);
+}
+
+/* Inline: a function that does nothing but this has no effect in the compiler's eyes, and a call of
+ * it is dropped. */
+static inline __attribute__((always_inline)) void call_up_range(const void *from, size_t size)
+{
+    for (size_t at = 0; at < size; at += 64)
+        __builtin_prefetch((const char *)from + at, 1);
+}
+
+static inline __attribute__((always_inline)) void
+call_up_parts(const struct tide_record *record, const struct hist_run *run, uint32_t runs)
+{
+    call_up_range(record->instance, sizeof(*record->instance));
+    for (uint32_t i = 0; i < runs; i++) {
+        uint32_t at = run[i].bucket - record->hist.first;
+
+        if (at < record->hist.len)
+            __builtin_prefetch(&record->hist.count[at], 1);
+    }
+}
+
+void head_call_up(const struct tide_store *store, enum head_call call, uint32_t module,
+                  int64_t start_s, const struct hist_run *run, uint32_t runs)
+{
+    struct head_node *const *place = head_find_place(store->head, start_s, module);
+
+    if (!place)
+        return;
+    if (call == HEAD_CALL_PLACE)
+        __builtin_prefetch(place);
+    else if (!*place)
+        return;
+    else if (call == HEAD_CALL_NODE)
+        call_up_range(*place, offsetof(struct head_node, record.slowest.id) + 32);
+    else
+        call_up_parts(&(*place)->record, run, runs);
 }
 
 void head_take_delta(struct tide_store *store, uint32_t module, int64_t start_s,

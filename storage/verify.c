@@ -284,8 +284,7 @@ static enum tide_rc read_identity(struct verify *verify)
     if (!schema_decode_identity(value, len, &verify->identity, &result->schema) ||
         !tide_interval_valid(verify->identity.interval_s)) {
         if (result->schema != TIDE_STORE_SCHEMA) {
-            tide_err_set(verify->err, "the store has schema %u, this program reads schema %u",
-                         result->schema, TIDE_STORE_SCHEMA);
+            schema_refuse(result->schema, verify->err);
             return TIDE_SCHEMA;
         }
         verify_found(verify, "meta", NULL, VERIFY_NO_MODULE, 0, 0,

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "ask.h"
+#include "credentials.h"
 #include "human.h"
 #include "load.h"
 #include "proc.h"
@@ -28,6 +29,7 @@ struct books {
 
 struct bench {
     const struct tide_args *args;
+    struct tide_credentials credentials;
     struct tide_load_cfg load;
     char url[512];
     struct tide_child child;
@@ -294,6 +296,7 @@ static enum tide_rc load_plan(struct bench *bench, struct tide_err *err)
         .seed = (uint64_t)tide_args_number(args, "seed"),
         .lean = tide_args_flag(args, "lean"),
         .timeout_ms = (int)tide_args_number(args, "timeout"),
+        .credentials = &bench->credentials,
         .begin = on_begin,
         .end = on_end,
         .watch = on_watch,
@@ -308,10 +311,13 @@ static enum tide_rc load_plan(struct bench *bench, struct tide_err *err)
     }
     if (!tide_args_given(args, "forward") &&
         (tide_args_given(args, "http") || tide_args_given(args, "url") ||
-         tide_args_given(args, "pid"))) {
-        tide_err_set(err, "--url, --http and --pid belong to the daemon that --forward names");
+         tide_args_given(args, "pid") || tide_credentials_given(args))) {
+        tide_err_set(err, "--url, --http, --pid, and key, user and TLS belong to the daemon that "
+                          "--forward names");
         return TIDE_USAGE;
     }
+    if (tide_args_given(args, "forward"))
+        return tide_credentials_init(&bench->credentials, args, err);
     return TIDE_OK;
 }
 
@@ -346,6 +352,7 @@ static int run(const struct tide_args *args)
     stopped = tide_child_stop(&bench->child, rc == TIDE_OK ? &err : NULL);
     tide_child_clean(&bench->child);
     tide_load_result_fini(&bench->result);
+    tide_credentials_fini(&bench->credentials);
     free(bench);
     if (rc == TIDE_STOPPED)
         tide_err_set(&err, "interrupted");
@@ -379,6 +386,8 @@ static const struct tide_option options[] = {
     {"pid", "N", NULL, "its process, for the CPU figures", TIDE_OPTION_NUMBER, 1, INT32_MAX},
     {"timeout", "TIME", "60s", "give up when no ack comes for this long", TIDE_OPTION_DURATION, 100,
      3600000},
+    TIDE_OPTION_TOKEN,
+    TIDE_OPTIONS_CREDENTIALS,
     TIDE_OPTION_PROGRESS,
     TIDE_OPTION_JSON,
     TIDE_OPTION_END};
@@ -391,7 +400,7 @@ const struct tide_command tide_command_bench_ingest = {
               "under --dir, and removes both afterwards; or uses a running one (--forward, --http, "
               "--pid)\n"
               "that nobody else feeds meanwhile.\n"
-              "\n"
+              "\n" TIDE_HELP_CREDENTIALS "\n"
               "Exit: 0 when every chunk was acked and the books agree; 1 when they do not.",
     .option = options,
     .run = run,

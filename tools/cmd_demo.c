@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "ask.h"
+#include "credentials.h"
 #include "fleet.h"
 #include "human.h"
 #include "sender.h"
@@ -291,7 +292,9 @@ static bool screen_fits(const struct demo *demo)
 
 static int run(const struct tide_args *args)
 {
+    struct tide_credentials credentials;
     struct tide_sender_cfg cfg = {.address = tide_args_text(args, "forward"),
+                                  .credentials = &credentials,
                                   .window = WINDOW,
                                   .retries = TIDE_RETRY_FOR_EVER,
                                   .timeout_ms = 10000};
@@ -306,10 +309,15 @@ static int run(const struct tide_args *args)
     if (!tide_args_given(args, "seed"))
         tide_random(&seed, sizeof seed);
     tide_producer_random(demo.producer);
-    tide_stop_catch();
-    rc = tide_sender_open(&cfg, &demo.sender, &err);
+    rc = tide_credentials_init(&credentials, args, &err);
     if (rc != TIDE_OK)
         return tide_tool_fail(args, rc, &err);
+    tide_stop_catch();
+    rc = tide_sender_open(&cfg, &demo.sender, &err);
+    if (rc != TIDE_OK) {
+        tide_credentials_fini(&credentials);
+        return tide_tool_fail(args, rc, &err);
+    }
     demo.writer = tide_forward_writer_new();
     demo.fleet = tide_fleet_new(seed, (double)tide_args_number(args, "rate"),
                                 (uint32_t)(tide_args_number(args, "cycle") / 1000), start_us);
@@ -322,6 +330,7 @@ static int run(const struct tide_args *args)
     tide_fleet_free(demo.fleet);
     tide_forward_writer_free(demo.writer);
     tide_sender_close(demo.sender);
+    tide_credentials_fini(&credentials);
     return rc == TIDE_OK ? 0 : tide_tool_fail(args, rc, &err);
 }
 
@@ -329,6 +338,7 @@ static const struct tide_option options[] = {
     {"forward", "ADDR:PORT", "127.0.0.1:24224", "where the daemon takes events", TIDE_OPTION_TEXT,
      3, 300},
     TIDE_OPTION_URL,
+    TIDE_OPTION_TOKEN,
     {"rate", "N", "400", "requests per second of the whole fleet", TIDE_OPTION_NUMBER, 1, 50000},
     {"duration", "TIME", "0", "stop after this long; 0: run until Ctrl-C", TIDE_OPTION_DURATION, 0,
      INT64_C(31536000000)},
@@ -337,6 +347,7 @@ static const struct tide_option options[] = {
     {"every", "TIME", NULL, "show the table this often (1s on a terminal, else 10s)",
      TIDE_OPTION_DURATION, 1000, 3600000},
     {"seed", "N", NULL, "make the same fleet again", TIDE_OPTION_NUMBER, 0, INT64_MAX},
+    TIDE_OPTIONS_CREDENTIALS,
     TIDE_OPTION_JSON,
     TIDE_OPTION_END};
 
@@ -347,7 +358,7 @@ const struct tide_command tide_command_demo = {
         "Sends what the fleet would log, one acked chunk a second, and shows each module as the\n"
         "daemon's REST port answers it. Ctrl-C ends it. The daemon may be restarted meanwhile:\n"
         "what it did not ack is sent again under the same id.\n"
-        "\n"
+        "\n" TIDE_HELP_CREDENTIALS "\n"
         "--json prints one object per --every: the counts and every module's answer.",
     .option = options,
     .run = run,

@@ -8,8 +8,7 @@
 #include <string.h>
 
 #include "ask.h"
-#include "human.h"
-#include "table.h"
+#include "module_table.h"
 
 #define PAGE_MAX   10000
 #define CURSOR_MAX 512
@@ -28,44 +27,12 @@ static void path_build(char *path, size_t size, const struct tide_args *args, in
     tide_path_parameter(path, size, "cursor", cursor);
 }
 
-static struct tide_table *table_new(void)
-{
-    struct tide_table *table = tide_table_new();
-
-    tide_table_column(table, "module", TIDE_LEFT, 60);
-    tide_table_column(table, "status", TIDE_LEFT, 0);
-    tide_table_column(table, "score", TIDE_RIGHT, 0);
-    tide_table_column(table, "requests", TIDE_RIGHT, 0);
-    tide_table_column(table, "rate", TIDE_RIGHT, 0);
-    tide_table_column(table, "p95", TIDE_RIGHT, 0);
-    tide_table_column(table, "failed", TIDE_RIGHT, 0);
-    tide_table_column(table, "last event", TIDE_LEFT, 0);
-    return table;
-}
-
-static void table_add(struct tide_table *table, const json_t *module)
-{
-    char text[TIDE_HUMAN_SIZE];
-    const char *status = tide_word(module, "status");
-
-    tide_table_row(table);
-    tide_table_cell(table, tide_word(module, "module_id"));
-    tide_table_cell(table, status);
-    tide_table_colour(table, tide_status_colour(status));
-    tide_table_cell(table, tide_human_score(text, tide_figure(module, "health_score")));
-    tide_table_cell(table, tide_human_count(text, tide_figure(module, "total_requests")));
-    tide_table_cell(table, tide_human_rate(text, tide_figure(module, "throughput_rps")));
-    tide_table_cell(table, tide_human_ms(text, tide_figure(module, "p95_response_time_ms")));
-    tide_table_cell(table, tide_human_share(text, tide_figure(module, "error_rate")));
-    tide_table_cell(table, tide_word(module, "last_updated"));
-}
-
 static int run(const struct tide_args *args)
 {
     int64_t limit = tide_args_number(args, "limit"), rows = 0;
     char path[4096], cursor[CURSOR_MAX] = "";
     struct tide_err err = {""};
-    struct tide_table *table = table_new();
+    struct tide_table *table = tide_module_table();
     double count = 0;
     enum tide_rc rc;
 
@@ -79,7 +46,7 @@ static int run(const struct tide_args *args)
             break;
         json_array_foreach(json_object_get(answer, "modules"), i, module)
         {
-            table_add(table, module);
+            tide_module_row(table, module);
         }
         got = json_array_size(json_object_get(answer, "modules"));
         rows += (int64_t)got;
@@ -103,7 +70,7 @@ static const struct tide_option options[] = {
     {"prefix", "TEXT", NULL, "only names that begin so", TIDE_OPTION_TEXT, 1, 128},
     {"sort", "name|trouble|requests|p95", "name", "order of the rows", TIDE_OPTION_CHOICE, 0, 0},
     {"limit", "N", "1000", "rows at most", TIDE_OPTION_NUMBER, 1, 10000000},
-    TIDE_OPTION_URL,
+    TIDE_OPTIONS_ASK,
     TIDE_OPTION_HTTP_TIMEOUT,
     TIDE_OPTION_JSON,
     TIDE_OPTION_END};

@@ -32,11 +32,19 @@ static enum tide_rc manifest_read(const char *src, struct tide_manifest *ret, st
         tide_err_set(err, "%s:%d: %s", path, error.line, error.text);
         return TIDE_MALFORMED;
     }
-    if (json_unpack_ex(
-            json, &error, 0, "{s:s, s:I, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:s}",
-            "format", &format, "schema", &schema, "uuid", &uuid, "commit_seq", &seq, "time", &time,
-            "modules", &modules, "records", &records, "values", &values, "received", &received,
-            "stored", &stored, "file", &file, "bytes", &bytes, "sha256", &sha256) != 0) {
+    if (json_unpack(json, "{s:s}", "format", &format) == 0 &&
+        strcmp(format, "tidemark store before a migration") == 0) {
+        tide_err_set(err,
+                     "%s is the copy of a store before a migration: it is itself a data directory, "
+                     "of the older tidemark",
+                     src);
+        rc = TIDE_SCHEMA;
+    } else if (json_unpack_ex(json, &error, 0,
+                              "{s:s, s:I, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:s}",
+                              "format", &format, "schema", &schema, "uuid", &uuid, "commit_seq",
+                              &seq, "time", &time, "modules", &modules, "records", &records,
+                              "values", &values, "received", &received, "stored", &stored, "file",
+                              &file, "bytes", &bytes, "sha256", &sha256) != 0) {
         tide_err_set(err, "%s: %s", path, error.text);
         rc = TIDE_MALFORMED;
     } else if (strcmp(format, "tidemark backup") != 0 || strcmp(file, "tidemark.mdb") != 0 ||

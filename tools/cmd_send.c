@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "credentials.h"
 #include "intake.h"
 #include "progress.h"
 #include "sender.h"
@@ -235,8 +236,10 @@ static void report(const struct job *job, enum tide_rc rc, double seconds)
 static int run(const struct tide_args *args)
 {
     const char *format = tide_args_text(args, "format");
+    struct tide_credentials credentials;
     struct tide_sender_cfg cfg = {
         .address = tide_args_text(args, "forward"),
+        .credentials = &credentials,
         .window = (uint32_t)tide_args_number(args, "window"),
         .retries = (uint32_t)tide_args_number(args, "retry"),
         .timeout_ms = (int)tide_args_number(args, "timeout"),
@@ -260,10 +263,15 @@ static int run(const struct tide_args *args)
         tide_producer_random(job.producer);
     if (fstat(STDIN_FILENO, &input) == 0 && S_ISREG(input.st_mode) && input.st_size > 0)
         job.input_bytes = (uint64_t)input.st_size;
-    tide_stop_catch();
-    rc = tide_sender_open(&cfg, &job.sender, &err);
+    rc = tide_credentials_init(&credentials, args, &err);
     if (rc != TIDE_OK)
         return tide_tool_fail(args, rc, &err);
+    tide_stop_catch();
+    rc = tide_sender_open(&cfg, &job.sender, &err);
+    if (rc != TIDE_OK) {
+        tide_credentials_fini(&credentials);
+        return tide_tool_fail(args, rc, &err);
+    }
     job.writer = tide_forward_writer_new();
     tide_intake_init(&job.intake,
                      strcmp(format, "json") == 0 ? TIDE_INTAKE_JSON : TIDE_INTAKE_MSGPACK);
@@ -276,6 +284,7 @@ static int run(const struct tide_args *args)
     tide_intake_fini(&job.intake);
     tide_forward_writer_free(job.writer);
     tide_sender_close(job.sender);
+    tide_credentials_fini(&credentials);
     return rc == TIDE_OK ? 0 : tide_tool_fail(args, rc, &err);
 }
 
@@ -300,6 +309,7 @@ static const struct tide_option options[] = {
      3600000},
     {"skip-bad", NULL, NULL, "leave bad records out instead of stopping at the first",
      TIDE_OPTION_FLAG, 0, 0},
+    TIDE_OPTIONS_CREDENTIALS,
     TIDE_OPTION_PROGRESS,
     TIDE_OPTION_JSON,
     TIDE_OPTION_END};
@@ -323,8 +333,10 @@ const struct tide_command tide_command_send = {
         "lower\n"
         "one they are taken for old ones and acked. The daemon remembers a producer for\n"
         "dedup.window_s (73 hours) after it was last heard.\n"
-        "\n"
-        "Exit: 0 all acked; 1 a bad record, or not all acked; 2 usage; 69 nobody takes events.\n"
+        "\n" TIDE_HELP_CREDENTIALS "\n"
+        "Exit: 0 all acked; 1 a bad record, not all acked, or not let in; 2 usage; 69 nobody "
+        "takes\n"
+        "events.\n"
         "Events the daemon rejects are acked too; GET /api/v3/ingest/rejected shows them.",
     .option = options,
     .run = run,

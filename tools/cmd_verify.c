@@ -62,6 +62,12 @@ static void found(void *arg, const struct tide_finding *finding)
                  finding->what);
 }
 
+/* A time in seconds as text; NULL: there was none yet. */
+static const char *time_or_null(char text[TIDE_TIME_TEXT_SIZE], int64_t time_s)
+{
+    return time_s ? tide_time_text(text, time_s * 1000000) : NULL;
+}
+
 static void print_text(const char *dir, const struct tide_verified *v, const struct told *told)
 {
     char a[TIDE_HUMAN_SIZE], b[TIDE_HUMAN_SIZE], c[TIDE_HUMAN_SIZE];
@@ -73,9 +79,15 @@ static void print_text(const char *dir, const struct tide_verified *v, const str
         putchar('\n');
     printf("store      %s, schema %u, %u s intervals, source %s\n", dir, v->schema, v->interval_s,
            v->uuid);
-    printf("commit     %" PRIu64 "; sealed up to %s, folded up to %s\n", v->commit_seq,
-           tide_time_text(sealed, v->sealed_upto_s * 1000000),
-           tide_time_text(hours, v->hours_upto_s * 1000000));
+    printf("commit     %" PRIu64 "; ", v->commit_seq);
+    if (v->sealed_upto_s == 0)
+        printf("nothing sealed yet");
+    else
+        printf("sealed up to %s", tide_time_text(sealed, v->sealed_upto_s * 1000000));
+    if (v->hours_upto_s == 0)
+        printf(", nothing folded yet\n");
+    else
+        printf(", folded up to %s\n", tide_time_text(hours, v->hours_upto_s * 1000000));
     printf("books      %" PRIu64 " received: %" PRIu64 " stored, %" PRIu64 " late, %" PRIu64
            " duplicate, %" PRIu64 " sampled, %" PRIu64 " rejected\n",
            v->ledger.received, v->ledger.stored, v->ledger.late, v->ledger.duplicate,
@@ -111,22 +123,22 @@ static void print_json(const char *dir, const struct tide_verified *v, struct to
                                 json_pack("{s:I, s:I}", "values", (json_int_t)v->table[i].values,
                                           "bytes", (json_int_t)v->table[i].bytes));
     all = json_pack(
-        "{s:s, s:b, s:b, s:I, s:o, s:i, s:s, s:i, s:I, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, "
+        "{s:s, s:b, s:b, s:I, s:o, s:i, s:s, s:i, s:I, s:s?, s:s?, s:s?, s:i, s:I, s:I, s:I, s:I, "
         "s:I, "
         "s:I, s:I, s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I}}",
         "store", dir, "sound", told->count == 0, "whole", v->whole, "findings_count",
         (json_int_t)told->count, "findings", told->findings, "schema", (int)v->schema, "uuid",
         v->uuid, "interval_s", (int)v->interval_s, "commit_seq", (json_int_t)v->commit_seq,
-        "sealed_upto", tide_time_text(sealed, v->sealed_upto_s * 1000000), "hours_upto",
-        tide_time_text(hours, v->hours_upto_s * 1000000), "days_upto",
-        tide_time_text(days, v->days_upto_s * 1000000), "modules", (int)v->modules, "values",
-        (json_int_t)v->values, "records", (json_int_t)v->records, "tier_sums",
-        (json_int_t)v->tier_sums, "fleet_sums", (json_int_t)v->fleet_sums, "not_compared",
-        (json_int_t)v->not_compared, "file_bytes", (json_int_t)v->file_bytes, "free_bytes",
-        (json_int_t)v->free_bytes, "tables", tables, "ledger", "received",
-        (json_int_t)v->ledger.received, "stored", (json_int_t)v->ledger.stored, "late",
-        (json_int_t)v->ledger.late, "duplicate", (json_int_t)v->ledger.duplicate, "sampled",
-        (json_int_t)v->ledger.sampled, "rejected", (json_int_t)tide_ledger_rejected(&v->ledger));
+        "sealed_upto", time_or_null(sealed, v->sealed_upto_s), "hours_upto",
+        time_or_null(hours, v->hours_upto_s), "days_upto", time_or_null(days, v->days_upto_s),
+        "modules", (int)v->modules, "values", (json_int_t)v->values, "records",
+        (json_int_t)v->records, "tier_sums", (json_int_t)v->tier_sums, "fleet_sums",
+        (json_int_t)v->fleet_sums, "not_compared", (json_int_t)v->not_compared, "file_bytes",
+        (json_int_t)v->file_bytes, "free_bytes", (json_int_t)v->free_bytes, "tables", tables,
+        "ledger", "received", (json_int_t)v->ledger.received, "stored",
+        (json_int_t)v->ledger.stored, "late", (json_int_t)v->ledger.late, "duplicate",
+        (json_int_t)v->ledger.duplicate, "sampled", (json_int_t)v->ledger.sampled, "rejected",
+        (json_int_t)tide_ledger_rejected(&v->ledger));
     told->findings = NULL;
     if (!all) {
         tide_say("verify: the directory's name is no UTF-8: no JSON");

@@ -14,9 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
+#include "channel.h"
 #include "net.h"
 #include "packer.h"
 #include "rng.h"
@@ -43,7 +42,7 @@ struct connection {
     pthread_t thread;
     uint32_t index;
     uint64_t chunks; /* to send */
-    int fd;
+    struct tide_channel *channel;
     struct stencil stencil[STENCILS];
     int64_t *sent_us; /* ring of `window` */
     uint64_t sent, acked;
@@ -180,10 +179,16 @@ static void fail(struct connection *connection, enum tide_rc rc, const char *tex
     atomic_store(&connection->run->failed, true);
 }
 
+static void broken(struct connection *connection)
+{
+    fail(connection, tide_channel_refused(connection->channel) ? TIDE_REFUSED : TIDE_UNAVAILABLE,
+         tide_channel_trouble(connection->channel));
+}
+
 static bool wait_for(struct connection *connection, short events, const char *what)
 {
     int64_t deadline_us = tide_clock_mono_us() + connection->run->cfg->timeout_ms * INT64_C(1000);
-    enum tide_rc rc = tide_net_wait(connection->fd, events, deadline_us);
+    enum tide_rc rc = tide_channel_wait(connection->channel, events, deadline_us);
 
     if (rc == TIDE_OK)
         return true;
@@ -207,7 +212,11 @@ static bool acks_take(struct connection *connection)
         if (connection->acked == connection->sent ||
             memcmp(connection->in + at, head, sizeof head) != 0 ||
             memcmp(connection->in + at + sizeof head, id, ID_SIZE) != 0) {
-            fail(connection, TIDE_MALFORMED, "the answer is not the ack of the next chunk");
+            if (connection->in[at] == 0x92)
+                fail(connection, TIDE_REFUSED,
+                     "the daemon asks for a shared key; name it with --shared-key-file");
+            else
+                fail(connection, TIDE_MALFORMED, "the answer is not the ack of the next chunk");
             return false;
         }
         connection->latency_us[connection->acked] =
@@ -226,8 +235,8 @@ static bool acks_read(struct connection *connection, bool wait)
     ssize_t got;
 
     for (;;) {
-        got = recv(connection->fd, connection->in + connection->in_len,
-                   sizeof connection->in - connection->in_len, MSG_DONTWAIT);
+        got = tide_channel_recv(connection->channel, connection->in + connection->in_len,
+                                sizeof connection->in - connection->in_len);
         if (got > 0) {
             connection->in_len += (size_t)got;
             return acks_take(connection);
@@ -236,8 +245,8 @@ static bool acks_read(struct connection *connection, bool wait)
             fail(connection, TIDE_UNAVAILABLE, "closed by the server");
             return false;
         }
-        if (errno != EAGAIN && errno != EINTR) {
-            fail(connection, TIDE_UNAVAILABLE, strerror(errno));
+        if (!tide_channel_again(connection->channel)) {
+            broken(connection);
             return false;
         }
         if (!wait)
@@ -260,12 +269,12 @@ static bool chunk_send(struct connection *connection)
     connection->sent_us[connection->sent % cfg->window] = tide_clock_mono_us();
     while (done < stencil->len) {
         ssize_t step =
-            send(connection->fd, stencil->bytes + done, stencil->len - done, MSG_NOSIGNAL);
+            tide_channel_send(connection->channel, stencil->bytes + done, stencil->len - done);
 
         if (step > 0) {
             done += (size_t)step;
-        } else if (errno != EAGAIN && errno != EINTR) {
-            fail(connection, TIDE_UNAVAILABLE, strerror(errno));
+        } else if (!tide_channel_again(connection->channel)) {
+            broken(connection);
             return false;
         } else if (!wait_for(connection, POLLOUT, "the server takes no more")) {
             return false;
@@ -296,7 +305,8 @@ static enum tide_rc prepare(struct connection *connection)
     }
     rc = tide_net_split(cfg->address, host, port, &connection->err);
     if (rc == TIDE_OK)
-        rc = tide_net_connect(host, port, deadline_us, &connection->fd, &connection->err);
+        rc = tide_channel_open(host, port, cfg->credentials, deadline_us, &connection->channel,
+                               &connection->err);
     return rc;
 }
 
@@ -326,8 +336,7 @@ static void *connection_main(void *of)
 
 static void connection_fini(struct connection *connection)
 {
-    if (connection->fd >= 0)
-        close(connection->fd);
+    tide_channel_close(connection->channel);
     for (int t = 0; t < STENCILS; t++) {
         free(connection->stencil[t].bytes);
         free(connection->stencil[t].time_at);
@@ -419,7 +428,6 @@ enum tide_rc tide_load_run(const struct tide_load_cfg *cfg, struct tide_load_res
 
         *connection = (struct connection){.run = &run,
                                           .index = i,
-                                          .fd = -1,
                                           .chunks = cfg->chunks / cfg->connections +
                                                     (i < cfg->chunks % cfg->connections)};
         if (pthread_create(&connection->thread, NULL, connection_main, connection) != 0)

@@ -10,12 +10,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "credentials.h"
 #include "tidemark/err.h"
 
 #define TIDE_LOAD_CONNECTIONS_MAX 256
 
 struct tide_load_cfg {
-    const char *address; /* the Forward port */
+    const char *address;                        /* the Forward port */
+    const struct tide_credentials *credentials; /* NULL: nothing is shown */
     uint32_t connections;
     uint64_t chunks; /* in all, shared out evenly */
     uint32_t per_chunk;

@@ -12,9 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
+#include "channel.h"
 #include "net.h"
 #include "packer.h"
 #include "tidemark.h"
@@ -41,9 +40,9 @@ struct tide_sender {
     char port[TIDE_PORT_SIZE];
     struct chunk *ring;
     uint32_t first, count;
-    uint32_t writing; /* chunks from the front whose bytes are out */
-    size_t written;   /* bytes of the next one */
-    int fd;           /* -1: not connected */
+    uint32_t writing;             /* chunks from the front whose bytes are out */
+    size_t written;               /* bytes of the next one */
+    struct tide_channel *channel; /* NULL: not connected */
     uint32_t failures;
     int64_t retry_us;    /* not connected: when to try next */
     int64_t progress_us; /* last time an ack came, or that there was something to wait for */
@@ -57,22 +56,23 @@ static struct chunk *chunk_at(struct tide_sender *sender, uint32_t index)
     return &sender->ring[(sender->first + index) % sender->cfg.window];
 }
 
+/* Some of the next chunk's bytes are out: the rest has to follow, whatever happens to the chunk. */
+static bool begun(const struct tide_sender *sender)
+{
+    return sender->written > 0 || (sender->channel && tide_channel_begun(sender->channel));
+}
+
 /* Forgets the connection; everything unacked will be sent again. Gives up after too many failures
  * in a row. */
 static enum tide_rc lost(struct tide_sender *sender, const char *why, struct tide_err *err)
 {
     int64_t backoff_ms = BACKOFF_MIN_MS;
 
-    if (sender->fd >= 0) {
-        for (uint32_t i = 0; i < sender->count && i <= sender->writing; i++) {
-            struct chunk *chunk = chunk_at(sender, i);
-
-            if (i < sender->writing || sender->written > 0)
-                chunk->sent_before = true;
-        }
-        close(sender->fd);
-        sender->fd = -1;
-    }
+    for (uint32_t i = 0; i < sender->count && i <= sender->writing; i++)
+        if (i < sender->writing || begun(sender))
+            chunk_at(sender, i)->sent_before = true;
+    tide_channel_close(sender->channel);
+    sender->channel = NULL;
     sender->writing = 0;
     sender->written = 0;
     sender->in_len = 0;
@@ -101,7 +101,8 @@ static enum tide_rc lost(struct tide_sender *sender, const char *why, struct tid
 static enum tide_rc connect_now(struct tide_sender *sender, struct tide_err *err)
 {
     int64_t deadline_us = tide_clock_mono_us() + (int64_t)sender->cfg.timeout_ms * 1000;
-    enum tide_rc rc = tide_net_connect(sender->host, sender->port, deadline_us, &sender->fd, err);
+    enum tide_rc rc = tide_channel_open(sender->host, sender->port, sender->cfg.credentials,
+                                        deadline_us, &sender->channel, err);
 
     if (rc == TIDE_OK)
         sender->progress_us = tide_clock_mono_us();
@@ -118,7 +119,6 @@ enum tide_rc tide_sender_open(const struct tide_sender_cfg *cfg, struct tide_sen
     if (!sender)
         return TIDE_NO_MEMORY;
     sender->cfg = *cfg;
-    sender->fd = -1;
     sender->ring = calloc(cfg->window, sizeof *sender->ring);
     rc = sender->ring ? tide_net_split(cfg->address, sender->host, sender->port, err)
                       : TIDE_NO_MEMORY;
@@ -141,8 +141,7 @@ void tide_sender_close(struct tide_sender *sender)
 {
     if (!sender)
         return;
-    if (sender->fd >= 0)
-        close(sender->fd);
+    tide_channel_close(sender->channel);
     for (uint32_t i = 0; sender->ring && i < sender->cfg.window; i++)
         free(sender->ring[i].bytes);
     free(sender->ring);
@@ -161,7 +160,7 @@ uint32_t tide_sender_waiting(const struct tide_sender *sender)
 
 bool tide_sender_connected(const struct tide_sender *sender)
 {
-    return sender->fd >= 0;
+    return sender->channel != NULL;
 }
 
 const struct tide_sender_counts *tide_sender_counts(const struct tide_sender *sender)
@@ -200,12 +199,26 @@ void tide_sender_put(struct tide_sender *sender, const void *frame, size_t len,
 static void retire(struct tide_sender *sender)
 {
     while (sender->count && chunk_at(sender, 0)->acked &&
-           !(sender->writing == 0 && sender->written > 0)) {
+           !(sender->writing == 0 && begun(sender))) {
         sender->first = (sender->first + 1) % sender->cfg.window;
         sender->count--;
         if (sender->writing > 0)
             sender->writing--;
     }
+}
+
+/* The connection failed, in a way that trying again may mend or not. */
+static enum tide_rc broken(struct tide_sender *sender, struct tide_err *err)
+{
+    const char *why = tide_channel_trouble(sender->channel);
+    char text[256];
+
+    if (tide_channel_refused(sender->channel)) {
+        tide_err_set(err, "%s:%s refuses us: %s", sender->host, sender->port, why);
+        return TIDE_REFUSED;
+    }
+    snprintf(text, sizeof text, "%s", why); /* the channel goes */
+    return lost(sender, text, err);
 }
 
 /* Writes as much as the socket takes. */
@@ -215,15 +228,14 @@ static enum tide_rc write_some(struct tide_sender *sender, struct tide_err *err)
         struct chunk *chunk = chunk_at(sender, sender->writing);
         ssize_t step;
 
-        if (chunk->acked &&
-            sender->written == 0) { /* acked after all, before its second copy began */
+        if (chunk->acked && !begun(sender)) { /* acked after all, before its second copy began */
             sender->writing++;
             continue;
         }
-        step = send(sender->fd, chunk->bytes + sender->written, chunk->len - sender->written,
-                    MSG_NOSIGNAL);
+        step = tide_channel_send(sender->channel, chunk->bytes + sender->written,
+                                 chunk->len - sender->written);
         if (step < 0)
-            return errno == EAGAIN || errno == EINTR ? TIDE_OK : lost(sender, strerror(errno), err);
+            return tide_channel_again(sender->channel) ? TIDE_OK : broken(sender, err);
         sender->counts.bytes += (uint64_t)step;
         sender->written += (size_t)step;
         if (sender->written == chunk->len) {
@@ -244,8 +256,14 @@ static enum tide_rc ack_take(struct tide_sender *sender, const uint8_t *answer, 
 
     if (!tide_is_map(answer[0]) || !tide_map_find(answer, len, "ack", &id) ||
         id.kind != TIDE_SCALAR_TEXT) {
-        tide_err_set(err, "%s:%s answers something that is no ack%s", sender->host, sender->port,
-                     answer[0] == 0x92 ? " (does it want a shared key?)" : "");
+        struct tide_helo helo;
+
+        if (tide_helo_parse(answer, len, &helo) == TIDE_OK) {
+            tide_err_set(err, "%s:%s asks for a shared key; name it with --shared-key-file",
+                         sender->host, sender->port);
+            return TIDE_REFUSED;
+        }
+        tide_err_set(err, "%s:%s answers something that is no ack", sender->host, sender->port);
         return TIDE_UNAVAILABLE;
     }
     for (uint32_t i = 0; i < sender->count; i++) {
@@ -266,12 +284,12 @@ static enum tide_rc ack_take(struct tide_sender *sender, const uint8_t *answer, 
 
 static enum tide_rc read_some(struct tide_sender *sender, struct tide_err *err)
 {
-    ssize_t got =
-        recv(sender->fd, sender->in + sender->in_len, sizeof sender->in - sender->in_len, 0);
+    ssize_t got = tide_channel_recv(sender->channel, sender->in + sender->in_len,
+                                    sizeof sender->in - sender->in_len);
     size_t at = 0;
 
     if (got < 0)
-        return errno == EAGAIN || errno == EINTR ? TIDE_OK : lost(sender, strerror(errno), err);
+        return tide_channel_again(sender->channel) ? TIDE_OK : broken(sender, err);
     if (got == 0)
         return lost(sender, "the connection was closed", err);
     sender->in_len += (size_t)got;
@@ -305,9 +323,11 @@ static int patience_ms(const struct tide_sender *sender, int wait_ms, int64_t no
 {
     int64_t due_us, ms;
 
+    if (sender->channel && tide_channel_pending(sender->channel))
+        return 0;
     if (sender->count == 0)
         return wait_ms;
-    if (sender->fd < 0)
+    if (!sender->channel)
         due_us = sender->retry_us;
     else
         due_us = sender->progress_us + (int64_t)sender->cfg.timeout_ms * 1000;
@@ -321,37 +341,44 @@ enum tide_rc tide_sender_step(struct tide_sender *sender, int other_fd, int wait
     int64_t now_us = tide_clock_mono_us();
     struct pollfd watch[2];
     enum tide_rc rc = TIDE_OK;
-    int ready;
+    bool readable;
 
     if (ret_other)
         *ret_other = false;
-    if (sender->fd < 0 && sender->count > 0 && now_us >= sender->retry_us) {
+    if (!sender->channel && sender->count > 0 && now_us >= sender->retry_us) {
         struct tide_err why = {""};
 
         rc = connect_now(sender, &why);
         if (rc == TIDE_UNAVAILABLE)
             rc = lost(sender, why.text, err);
+        else if (rc != TIDE_OK && err)
+            *err = why;
         if (rc != TIDE_OK)
             return rc;
         now_us = tide_clock_mono_us();
     }
-    watch[0] = (struct pollfd){.fd = sender->fd, .events = POLLIN}; /* a negative fd is skipped */
+    /* a negative fd is skipped */
+    watch[0] = (struct pollfd){.fd = sender->channel ? tide_channel_fd(sender->channel) : -1,
+                               .events = POLLIN};
     if (sender->writing < sender->count)
         watch[0].events |= POLLOUT;
     watch[1] = (struct pollfd){.fd = other_fd, .events = POLLIN};
     if (tide_stopping)
         return TIDE_STOPPED;
-    ready = poll(watch, 2, patience_ms(sender, wait_ms, now_us));
+    if (poll(watch, 2, patience_ms(sender, wait_ms, now_us)) <= 0)
+        watch[0].revents = watch[1].revents = 0;
     if (tide_stopping)
         return TIDE_STOPPED;
-    if (ready > 0 && watch[1].revents && ret_other)
+    if (watch[1].revents && ret_other)
         *ret_other = true;
-    if (ready > 0 && sender->fd >= 0 && (watch[0].revents & (POLLIN | POLLHUP | POLLERR)))
+    readable = sender->channel && ((watch[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0 ||
+                                   tide_channel_pending(sender->channel));
+    if (readable)
         rc = read_some(sender, err);
-    if (rc == TIDE_OK && ready > 0 && sender->fd >= 0 && (watch[0].revents & POLLOUT))
+    if (rc == TIDE_OK && sender->channel && (watch[0].revents & POLLOUT))
         rc = write_some(sender, err);
     retire(sender);
-    if (rc == TIDE_OK && sender->fd >= 0 && sender->count > 0 &&
+    if (rc == TIDE_OK && sender->channel && sender->count > 0 &&
         tide_clock_mono_us() - sender->progress_us >= (int64_t)sender->cfg.timeout_ms * 1000)
         rc = lost(sender, "no ack in time", err);
     return rc;

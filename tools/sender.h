@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "credentials.h"
 #include "tidemark/err.h"
 
 #define TIDE_CHUNK_TEXT_SIZE 80
@@ -19,8 +20,9 @@
 #define TIDE_RETRY_FOR_EVER  UINT32_MAX
 
 struct tide_sender_cfg {
-    const char *address; /* "127.0.0.1:24224" */
-    uint32_t window;     /* 1..TIDE_WINDOW_MAX */
+    const char *address;                        /* "127.0.0.1:24224" */
+    const struct tide_credentials *credentials; /* NULL: nothing is shown */
+    uint32_t window;                            /* 1..TIDE_WINDOW_MAX */
     uint32_t
         retries; /* connections tried in a row without an ack between them; TIDE_RETRY_FOR_EVER */
     int timeout_ms; /* to connect, and to wait for the next ack */
@@ -37,7 +39,8 @@ struct tide_sender_counts {
 
 struct tide_sender;
 
-/* Connects. TIDE_UNAVAILABLE when nobody is there: the first connection is not tried again. */
+/* Connects. TIDE_UNAVAILABLE when nobody is there: the first connection is not tried again.
+ * TIDE_REFUSED when they do not let us in. */
 enum tide_rc tide_sender_open(const struct tide_sender_cfg *cfg, struct tide_sender **ret,
                               struct tide_err *err);
 void tide_sender_close(struct tide_sender *sender); /* NULL is fine; forgets what was not acked */
@@ -55,7 +58,9 @@ void tide_sender_put(struct tide_sender *sender, const void *frame, size_t len,
  * for something to become possible, or for other_fd (-1: none) to be readable. Returns  TIDE_OK
  * something happened or the time is over; *ret_other (may be NULL) says if other_fd is ready
  *          TIDE_UNAVAILABLE  too many connections lost in a row, or the peer answers something that
- * is no ack TIDE_STOPPED      a signal asked to stop
+ *                            is no ack
+ *          TIDE_REFUSED      they do not let us in any more
+ *          TIDE_STOPPED      a signal asked to stop
  */
 enum tide_rc tide_sender_step(struct tide_sender *sender, int other_fd, int wait_ms,
                               bool *ret_other, struct tide_err *err);

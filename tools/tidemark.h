@@ -34,9 +34,19 @@ extern const struct tide_command tide_command_send;
 extern const struct tide_command tide_command_demo;
 extern const struct tide_command tide_command_bench_ingest;
 extern const struct tide_command tide_command_bench_storage;
+extern const struct tide_command tide_command_bench_query;
 extern const struct tide_command tide_command_backup;
 extern const struct tide_command tide_command_restore;
 extern const struct tide_command tide_command_verify;
 extern const struct tide_command tide_command_compact;
+extern const struct tide_command tide_command_migrate;
+extern const struct tide_command tide_command_export;
+extern const struct tide_command tide_command_import;
+extern const struct tide_command tide_command_doctor;
+extern const struct tide_command tide_command_config_check;
+extern const struct tide_command tide_command_config_show;
+extern const struct tide_command tide_command_top;
+extern const struct tide_command tide_command_completion;
+extern const struct tide_command tide_command_man;
 
 #endif

@@ -1,10 +1,29 @@
-/* Fixed-endian loads and stores, and LEB128 varints. Inline: they sit on every hot path. */
+/* Loads and stores, LEB128 varints, hexadecimal digits, sums that saturate. Inline: they sit on
+ * every hot path. */
 #ifndef TIDEMARK_BYTES_H
 #define TIDEMARK_BYTES_H
 
+#include <endian.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+/* Eight bytes as they lie: to compare, not to count with. */
+static inline uint64_t tide_load8(const void *from)
+{
+    uint64_t word;
+    memcpy(&word, from, sizeof(word));
+    return word;
+}
+
+/* The value of a hexadecimal digit of either case; -1: it is none. */
+static inline int tide_hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
 
 static inline uint16_t tide_get_be16(const void *from)
 {
@@ -56,6 +75,28 @@ static inline uint8_t *tide_put_varint(uint8_t *to, uint64_t v)
     }
     *to++ = (uint8_t)v;
     return to;
+}
+
+/* As tide_put_varint, for who has room for TIDE_VARINT_MAX bytes at `to` however short the value
+ * turns out: without a loop, whose end is guessed wrong for values of changing size. */
+static inline uint8_t *tide_put_varint_roomy(uint8_t *to, uint64_t v)
+{
+    unsigned size;
+
+    if (v < 0x80) {
+        *to = (uint8_t)v;
+        return to + 1;
+    }
+    if (v >> 56)
+        return tide_put_varint(to, v);
+    size = (unsigned)(70 - __builtin_clzll(v)) / 7;
+    v = (v & 0xfffffff) | (v & 0xfffffff0000000) << 4;
+    v = (v & 0x3fff00003fff) | (v & 0xfffc0000fffc000) << 2;
+    v = (v & 0x7f007f007f007f) | (v & 0x3f803f803f803f80) << 1;
+    v |= 0x8080808080808080 >> (72 - 8 * size);
+    v = htole64(v);
+    memcpy(to, &v, sizeof(v));
+    return to + size;
 }
 
 /* Reads a varint from [*from, end); false when it is cut or longer than 64 bits. */

@@ -17,6 +17,8 @@
       "Connections to the Forward port that spoke something else (TLS, HTTP, noise)")              \
     X(CLOSED_TOO_LARGE, "tidemark_connections_closed_too_large_total", "counter",                  \
       "Forward connections closed because a frame was over ingest.max_frame_bytes")                \
+    X(CLOSED_MEMORY, "tidemark_connections_closed_memory_total", "counter",                        \
+      "Forward connections closed because unfinished requests took all of ingest.max_input_bytes") \
     X(CLOSED_STALLED, "tidemark_connections_closed_stalled_total", "counter",                      \
       "Forward connections closed because they stopped within a frame")                            \
     X(CLOSED_IDLE, "tidemark_connections_closed_idle_total", "counter",                            \
@@ -42,12 +44,19 @@
     X(HEARTBEATS, "tidemark_heartbeats_total", "counter", "nil heartbeats received")               \
     X(STRAY_VALUES, "tidemark_stray_values_total", "counter",                                      \
       "msgpack values on a Forward connection that are no request")                                \
+    X(BAD_TAGS, "tidemark_bad_tags_total", "counter",                                              \
+      "Forward requests whose tag was no text or over 256 bytes, and was left out")                \
     X(BAD_OPTIONS, "tidemark_bad_options_total", "counter",                                        \
       "Forward requests whose option was neither a map nor nil")                                   \
     X(UNKNOWN_EVENTS, "tidemark_unknown_event_types_total", "counter",                             \
       "Events with an unknown event type, counted as debug")                                       \
     X(BAD_FIELDS, "tidemark_bad_fields_total", "counter",                                          \
       "Optional fields left out because their value was unusable")                                 \
+    X(INPUT_BYTES, "tidemark_input_bytes", "gauge", "Memory that unfinished requests take now")    \
+    X(INPUT_WAITS, "tidemark_input_waits_total", "counter",                                        \
+      "Times that a large request had to wait for memory to be received into")                     \
+    X(AMBIGUOUS_DURATIONS, "tidemark_ambiguous_durations_total", "counter",                        \
+      "Events whose only duration had no unit (duration, latency): left out")                      \
     X(RECEIVED_BYTES, "tidemark_received_bytes_total", "counter", "Bytes read from Forward peers") \
     X(ACKS, "tidemark_acks_total", "counter", "Acks written to Forward peers")                     \
     X(ACKS_DROPPED, "tidemark_acks_dropped_total", "counter",                                      \
@@ -64,6 +73,23 @@
       "Hours of finished intervals that moved from rows into chunks")                              \
     X(REFOLDED, "tidemark_refolded_corrections_total", "counter",                                  \
       "Corrections by late events that were applied to chunks")                                    \
+    X(HTTP_CONNECTIONS, "tidemark_http_connections_total", "counter", "HTTP connections accepted") \
+    X(HTTP_CONNECTIONS_OPEN, "tidemark_http_connections_open", "gauge",                            \
+      "HTTP connections open now")                                                                 \
+    X(HTTP_TURNED_AWAY, "tidemark_http_connections_turned_away_total", "counter",                  \
+      "HTTP connections refused because http.max_connections were open")                           \
+    X(HTTP_TURNED_AWAY_ADDRESS, "tidemark_http_connections_turned_away_address_total", "counter",  \
+      "HTTP connections refused because http.max_connections_per_address were open")               \
+    X(HTTP_TIMEOUTS, "tidemark_http_timeouts_total", "counter",                                    \
+      "HTTP connections closed because a request did not come, or an answer did not go, in time")  \
+    X(HTTP_WAITING_BYTES, "tidemark_http_waiting_bytes", "gauge",                                  \
+      "Bytes of answers that wait for slow readers")                                               \
+    X(HTTP_ANSWERS_DROPPED, "tidemark_http_answers_dropped_total", "counter",                      \
+      "HTTP connections closed because http.max_waiting_bytes of answers were waiting")            \
+    X(HTTP_REFUSED, "tidemark_http_requests_refused_total", "counter",                             \
+      "HTTP requests refused while they were read: broken, too large, too slow")                   \
+    X(HTTP_HANDSHAKES_FAILED, "tidemark_http_handshakes_failed_total", "counter",                  \
+      "HTTPS connections that ended before their handshake did")                                   \
     X(EXPIRED_CHUNKS, "tidemark_expired_chunks_total", "counter",                                  \
       "Chunks of history deleted because their keep time was over")                                \
     X(EVICTED_CHUNKS, "tidemark_evicted_chunks_total", "counter",                                  \

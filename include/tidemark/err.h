@@ -23,6 +23,7 @@ enum tide_rc {
     TIDE_NO_MEMORY,   /* an allocation failed */
     TIDE_LOCKED,      /* another process holds the data directory (exit 69) */
     TIDE_UNAVAILABLE, /* a peer or a service is not there (exit 69) */
+    TIDE_REFUSED,     /* a peer does not let us in, or is not who it should be */
     TIDE_SCHEMA,      /* the store has another schema version */
     TIDE_DAMAGED,     /* stored bytes fail their checksum or their invariants */
     TIDE_DISK_FULL,   /* no space left (exit 74) */

@@ -80,4 +80,8 @@ bool tide_hist_equal(const struct tide_hist *a, const struct tide_hist *b);
 double tide_hist_quantile_us(const struct tide_hist *hist, double q, uint64_t min_us,
                              uint64_t max_us);
 
+/* Several of them; in ascending order of q it takes one pass. ret_us has room for `count`. */
+void tide_hist_quantiles_us(const struct tide_hist *hist, const double *q, size_t count,
+                            uint64_t min_us, uint64_t max_us, double *ret_us);
+
 #endif

@@ -29,6 +29,10 @@ struct tide_ingest_cfg {
     uint32_t max_names; /* module names a shard tells apart; 0: 100 000 */
     size_t max_frame_bytes;
     size_t max_unpacked_bytes;
+    uint32_t max_unpacked_ratio; /* 0: no bound, as for the next */
+    uint64_t max_entries;        /* of one request */
+    uint32_t max_depth;          /* of containers in one another; 0: TIDE_FRAME_DEPTH_MAX */
+    size_t max_input_bytes;      /* of all unfinished requests; 0: 128 MiB */
     struct tide_fold_rules rules;
     uint64_t identity_seed;
 

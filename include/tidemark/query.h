@@ -162,8 +162,9 @@ struct tide_history_ask {
     int64_t step_s;         /* 0: the finest tier that gives at most `limit` points */
     int64_t before_s;       /* only points that start before this; INT64_MAX: all */
     uint32_t limit;
-    bool aggregate; /* one point over the whole range */
-    bool histogram; /* keep the buckets of each point */
+    bool aggregate;      /* one point over the whole range */
+    bool histogram;      /* keep the buckets of each point */
+    bool no_percentiles; /* the points need none: their p50, p95 and p99 are NAN. Much cheaper */
     double quantile[TIDE_QUANTILES_MAX];
     size_t quantiles;
 };

@@ -132,6 +132,10 @@ void tide_record_regather_gauges(struct tide_record *into, const struct tide_rec
 void tide_record_remerge_gauges(struct tide_record *into, const struct tide_record *before,
                                 const struct tide_record *after);
 void tide_record_merge_instance(struct tide_record *into, const struct tide_instance *from);
+
+/* The index of the first instance whose id is not below this one; `instances`: there is none. */
+unsigned tide_record_instance_place(const struct tide_record *record, uint64_t id);
+
 void tide_record_merge_slowest(struct tide_record *into, uint64_t us, const char *id, uint32_t len);
 bool tide_record_equal(const struct tide_record *a, const struct tide_record *b);
 bool tide_record_empty(const struct tide_record *record); /* no event in it */
@@ -142,6 +146,8 @@ struct tide_gauge_state tide_record_gauge(const struct tide_record *record, enum
 /* Derived figures; NAN where there is no sample. */
 double tide_record_mean_us(const struct tide_record *record);
 double tide_record_quantile_us(const struct tide_record *record, double q);
+void tide_record_quantiles_us(const struct tide_record *record, const double *q, size_t count,
+                              double *ret_us);                   /* see hist.h */
 double tide_record_error_rate(const struct tide_record *record); /* failed / requests */
 uint64_t tide_record_in_flight(const struct tide_record *record);
 uint64_t tide_record_responses(const struct tide_record *record); /* response events */

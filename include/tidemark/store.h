@@ -18,7 +18,7 @@
 #include "tidemark/retention.h"
 #include "tidemark/tier.h"
 
-#define TIDE_STORE_SCHEMA 1
+#define TIDE_STORE_SCHEMA 2 /* a new number is a new step in migrations/ */
 #define TIDE_FLEET        0u /* module id of the fleet; modules are 1, 2, ... in order of appearance */
 
 struct tide_store_cfg {
@@ -27,6 +27,7 @@ struct tide_store_cfg {
     uint64_t max_bytes;     /* the file grows no larger: oldest history goes early; 0: no cap */
     uint64_t ballast_bytes; /* of disk to set aside at most; default 8 MiB */
     uint32_t interval_s;    /* must agree with the store once created */
+    uint64_t instance_seed; /* of a store that is created: see below; 0: a random one */
     uint32_t grace_s;
     int64_t lateness_s;
     int64_t fold_after_s; /* finished intervals move into chunks when they are so old */
@@ -197,6 +198,8 @@ struct tide_span {
     int64_t from_s, to_s;    /* half-open; multiples of the interval (if not: rounded inwards) */
     enum tide_tier coarsest; /* records of this tier, or finer where they would not fit in */
     bool no_hist;            /* histograms may be missing in the records: they are dear */
+    bool merged;             /* for a sum: neighbours may come as one record, their merge, with the
+                                start of the oldest; ranges only, and not with no_hist */
 };
 
 /* Walks one module (or TIDE_FLEET), newest first. Each record lies wholly inside the span and is of

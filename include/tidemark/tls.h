@@ -9,7 +9,8 @@
 
 #include "tidemark/err.h"
 
-struct ssl_st; /* OpenSSL's SSL */
+struct ssl_st;     /* OpenSSL's SSL */
+struct ssl_ctx_st; /* and its SSL_CTX */
 struct tide_tls;
 
 /* Reads a PEM certificate chain (the server's own first) and its PEM key, which must have no
@@ -30,5 +31,12 @@ enum tide_rc tide_tls_reload(struct tide_tls *tls, struct tide_err *err);
 /* The server's side of one new connection, in its accepting state, for the caller to free
  * (SSL_free, or a bufferevent that owns it). NULL: out of memory. */
 struct ssl_st *tide_tls_session(struct tide_tls *tls);
+
+/* The client's side: what sessions are made from that believe only a server with a certificate of
+ * the authorities in ca_file (NULL: those the system trusts), and show cert_file when they are
+ * asked for one (NULL: none). Failures as in tide_tls_open; the caller frees *ret (SSL_CTX_free).
+ * Which name the certificate must have is for each session to say. */
+enum tide_rc tide_tls_client(const char *ca_file, const char *cert_file, const char *key_file,
+                             struct ssl_ctx_st **ret, struct tide_err *err);
 
 #endif

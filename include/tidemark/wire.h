@@ -29,7 +29,9 @@ struct tide_frame_scan {
     size_t at;   /* bytes of the value already walked; may lie beyond what has arrived */
     size_t need; /* at least this many bytes are needed before another look is worth it */
     uint32_t depth;
-    uint64_t left[TIDE_FRAME_DEPTH_MAX]; /* values still to come, per open container */
+    uint64_t left[TIDE_FRAME_DEPTH_MAX]; /* values still to come, per open container; JSON: its
+                                            bracket */
+    bool in_text, escaped;               /* JSON only */
 };
 
 void tide_frame_reset(struct tide_frame_scan *scan);
@@ -44,6 +46,31 @@ void tide_frame_reset(struct tide_frame_scan *scan);
  */
 enum tide_rc tide_frame_next(struct tide_frame_scan *scan, const uint8_t *buf, size_t len,
                              size_t max_bytes, size_t *ret_size);
+
+/* The same with a depth of at most max_depth, 1..TIDE_FRAME_DEPTH_MAX, the same for the whole
+ * value. */
+enum tide_rc tide_frame_next_within(struct tide_frame_scan *scan, const uint8_t *buf, size_t len,
+                                    size_t max_bytes, uint32_t max_depth, size_t *ret_size);
+
+/* ---- JSON ---- */
+
+/* As tide_frame_next_within, for a value that begins with '[' or '{' and is JSON text. The end is
+ * where its brackets are balanced; whether it is JSON in between is tide_json_pack's question.
+ * TIDE_MALFORMED here is depth, or a bracket that closes another kind. */
+enum tide_rc tide_json_next(struct tide_frame_scan *scan, const uint8_t *buf, size_t len,
+                            size_t max_bytes, uint32_t max_depth, size_t *ret_size);
+
+/* What may stand between two JSON values. */
+static inline bool tide_json_is_blank(uint8_t byte)
+{
+    return byte == ' ' || byte == '\n' || byte == '\r' || byte == '\t';
+}
+
+/* Writes the JSON value in text[0, len) (as tide_json_next found it) as one msgpack value.
+ *
+ * Returns  TIDE_OK, or TIDE_MALFORMED: no JSON, and *ret_len says at which byte. Aborts when memory
+ * is out. Owns  *ret is the caller's, to be freed; at most three times len. */
+enum tide_rc tide_json_pack(const uint8_t *text, size_t len, uint8_t **ret, size_t *ret_len);
 
 /* ---- what the first byte of a connection says ---- */
 enum tide_speech {
@@ -106,13 +133,20 @@ struct tide_fold_context {
     int64_t arrival_us;
     const char *peer; /* text, for the ring of rejected entries */
     size_t max_unpacked_bytes;
+    uint32_t max_unpacked_ratio; /* likewise, in multiples of the packed size; 0: none */
+    uint64_t max_entries;        /* of one request; 0: none */
 };
+
+/* What unpacks to no more than this is not measured against the ratio: a few equal events pack
+ * well. */
+#define TIDE_UNPACKED_FREE_BYTES (1u << 20)
 
 /* Decodes every entry of the request and folds it into `into`: good ones are kept, bad ones counted
  * by reason in the parcel's books and noted in tide_reject. Content never fails: an undecodable
- * chunk is booked as rejected chunk. A gzip payload (declared, or seen by its magic) is first
- * unpacked to at most max_unpacked_bytes, which are freed before the return. Counts BAD_FIELDS and
- * UNKNOWN_EVENTS. Aborts when memory is out. */
+ * chunk is booked as rejected chunk, and so is one with too many entries, of which nothing stays. A
+ * gzip payload (declared, or seen by its magic) is first unpacked to at most max_unpacked_bytes,
+ * which are freed before the return. Counts BAD_FIELDS, UNKNOWN_EVENTS and AMBIGUOUS_DURATIONS.
+ * Aborts when memory is out. */
 void tide_request_fold(const struct tide_request *request, const struct tide_fold_context *context,
                        struct tide_parcel *into);
 
@@ -135,6 +169,11 @@ enum tide_rc tide_entry_decode(const uint8_t *map, size_t len, const struct tide
 
 /* {"ack": chunk} into out (at least TIDE_ACK_OVERHEAD + chunk_len bytes); returns its length. */
 size_t tide_reply_ack(uint8_t *out, const uint8_t *chunk, size_t chunk_len);
+
+/* The same as JSON, for a request that came as JSON, into out (at least TIDE_ACK_JSON_SIZE of
+ * chunk_len); chunk is msgpack all the same. */
+#define TIDE_ACK_JSON_SIZE(chunk_len) (24 + 6 * (size_t)(chunk_len))
+size_t tide_reply_ack_json(uint8_t *out, const uint8_t *chunk, size_t chunk_len);
 
 /* ---- the handshake: HELO, PING, PONG ---- */
 #define TIDE_NONCE_SIZE      16
@@ -174,6 +213,37 @@ bool tide_ping_knows_password(const struct tide_ping *ping, const uint8_t *auth,
 size_t tide_pong_welcome(uint8_t *out, const struct tide_ping *ping, const uint8_t *nonce,
                          const struct tide_text *server, const struct tide_text *key);
 size_t tide_pong_refuse(uint8_t *out, const char *reason);
+
+/* ---- the client's side of the handshake (tools and tests) ---- */
+#define TIDE_LOGIN_NAME_MAX 255 /* bytes of each text of a login but the key and the password */
+
+/* What the server said; points into its frame. auth "": no user is asked for. */
+struct tide_helo {
+    struct tide_text nonce, auth;
+};
+
+/* Who we say we are, and what proves it. */
+struct tide_login {
+    struct tide_text hostname, salt, key;
+    struct tide_text user, password; /* said only when the server asks for a user */
+};
+
+/* ["PONG", welcome, reason, server, digest]; points into its frame. */
+struct tide_pong {
+    bool welcome;
+    struct tide_text reason, server, digest;
+};
+
+/* Both split one whole value. TIDE_MALFORMED: it is something else. */
+enum tide_rc tide_helo_parse(const uint8_t *frame, size_t len, struct tide_helo *ret);
+enum tide_rc tide_pong_parse(const uint8_t *frame, size_t len, struct tide_pong *ret);
+
+/* The PING that answers this HELO, into out (TIDE_PING_MAX); returns its length. */
+size_t tide_ping_write(uint8_t *out, const struct tide_helo *helo, const struct tide_login *login);
+
+/* The server that answers so has the key, too. */
+bool tide_pong_knows_key(const struct tide_pong *pong, const struct tide_helo *helo,
+                         const struct tide_login *login);
 
 /* ---- writing (tools and tests; msgpack-c underneath) ---- */
 struct tide_forward_writer; /* collects entries of one chunk; see src/wire/writer.c */

@@ -78,24 +78,41 @@ static const char two_digits[201] = "0001020304050607080910111213141516171819202
                                     "50515253545556575859606162636465666768697071727374"
                                     "75767778798081828384858687888990919293949596979899";
 
+static unsigned digits_of(uint64_t value)
+{
+    unsigned digits = 1;
+
+    for (; value >= 10000; value /= 10000)
+        digits += 4;
+    return digits + (value >= 10) + (value >= 100) + (value >= 1000);
+}
+
 char *tide_put_uint(char *out, uint64_t value)
 {
-    char digit[20];
-    size_t at = sizeof(digit);
+    char *end = out + digits_of(value), *at = end;
 
     while (value >= 100) {
         at -= 2;
-        memcpy(digit + at, two_digits + value % 100 * 2, 2);
+        memcpy(at, two_digits + value % 100 * 2, 2);
         value /= 100;
     }
-    if (value >= 10) {
-        at -= 2;
-        memcpy(digit + at, two_digits + value * 2, 2);
-    } else {
-        digit[--at] = (char)('0' + value);
-    }
-    memcpy(out, digit + at, sizeof(digit) - at);
-    return out + (sizeof(digit) - at);
+    if (value >= 10)
+        memcpy(out, two_digits + value * 2, 2);
+    else
+        *out = (char)('0' + value);
+    return end;
+}
+
+/* The decimals of 0 < fraction < 10^6 without trailing zeros. */
+static char *put_millionths(char *out, uint32_t fraction)
+{
+    memcpy(out, two_digits + fraction / 10000 * 2, 2);
+    memcpy(out + 2, two_digits + fraction / 100 % 100 * 2, 2);
+    memcpy(out + 4, two_digits + fraction % 100 * 2, 2);
+    out += 6;
+    while (out[-1] == '0')
+        out--;
+    return out;
 }
 
 char *tide_put_real(char *out, double value, unsigned decimals)
@@ -103,17 +120,26 @@ char *tide_put_real(char *out, double value, unsigned decimals)
     static const uint64_t power[] = {1,      10,      100,      1000,      10000,
                                      100000, 1000000, 10000000, 100000000, 1000000000};
     double scaled;
-    uint64_t whole, rest;
+    uint64_t units, rest;
 
     assert(isfinite(value) && decimals < sizeof(power) / sizeof(power[0]));
-    scaled = round(fabs(value) * (double)power[decimals]);
+    scaled = fabs(value) * (double)power[decimals];
     if (scaled >= EXACT_MAX)
         return out + snprintf(out, TIDE_NUMBER_SIZE, "%.17g", value);
-    if (value < 0 && scaled > 0)
+    units = (uint64_t)(scaled + 0.5);
+    if (value < 0 && units > 0)
         *out++ = '-';
-    whole = (uint64_t)scaled / power[decimals];
-    rest = (uint64_t)scaled % power[decimals];
-    out = tide_put_uint(out, whole);
+    if (decimals == 0)
+        return tide_put_uint(out, units);
+    if (decimals == 6) { /* nearly all of them: the divisor is known, and so there is no division */
+        out = tide_put_uint(out, units / 1000000);
+        if (units % 1000000 == 0)
+            return out;
+        *out++ = '.';
+        return put_millionths(out, (uint32_t)(units % 1000000));
+    }
+    out = tide_put_uint(out, units / power[decimals]);
+    rest = units % power[decimals];
     if (rest == 0)
         return out;
     *out++ = '.';

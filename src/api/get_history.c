@@ -1,7 +1,7 @@
-/* GET /api/v3/metrics/history: points of one module or the fleet over a range.
+/* GET /api/v3/metrics/history: points of one module or the fleet over a range, in the formats of
+ * points.h.
  *
- * One table names the fields of a point; JSON objects, columns and CSV all walk it, so the three
- * formats cannot disagree. Points leave oldest first; a page holds the newest of the range, and its
+ * Points leave oldest first; a page holds the newest of the range, and its
  * cursor carries the range itself, so that the next page of "the last hour" is of the same hour.
  */
 #include "routes.h"
@@ -13,126 +13,24 @@
 
 #include "accept.h"
 #include "cursor.h"
+#include "points.h"
 #include "tidemark/bytes.h"
 #include "tidemark/hash.h"
 
-/* X(enumerator, name, kind, value) */
-#define FIELDS(X)                                                                             \
-    X(INTERVAL_START, "interval_start", TIME, (double)point->start_s)                         \
-    X(REQUESTS, "requests", WHOLE, (double)point->requests)                                   \
-    X(SUCCESSFUL, "successful", WHOLE, (double)(point->requests - point->failed))             \
-    X(FAILED, "failed", WHOLE, (double)point->failed)                                         \
-    X(ERRORS, "errors", WHOLE, (double)point->errors)                                         \
-    X(AVERAGE, "average_response_time_ms", REAL, point->mean_ms)                              \
-    X(MIN, "min_response_time_ms", REAL, point->min_ms)                                       \
-    X(P50, "p50_response_time_ms", REAL, point->p50_ms)                                       \
-    X(P95, "p95_response_time_ms", REAL, point->p95_ms)                                       \
-    X(P99, "p99_response_time_ms", REAL, point->p99_ms)                                       \
-    X(MAX, "max_response_time_ms", REAL, point->max_ms)                                       \
-    X(THROUGHPUT, "throughput_rps", REAL, point->throughput_rps)                              \
-    X(MEMORY, "memory_usage_bytes", WHOLE, point->gauge[TIDE_GAUGE_MEMORY])                   \
-    X(MEMORY_MAX, "memory_usage_bytes_max", WHOLE, point->gauge_max[TIDE_GAUGE_MEMORY])       \
-    X(CPU, "cpu_usage_percent", REAL, point->gauge[TIDE_GAUGE_CPU])                           \
-    X(CPU_MAX, "cpu_usage_percent_max", REAL, point->gauge_max[TIDE_GAUGE_CPU])               \
-    X(GOROUTINES, "goroutines", WHOLE, point->gauge[TIDE_GAUGE_GOROUTINES])                   \
-    X(DB_CONNECTIONS, "database_connections", WHOLE, point->gauge[TIDE_GAUGE_DB_CONNECTIONS]) \
-    X(COMPLETE, "complete", FLAG, point->complete)                                            \
-    X(CORRECTED, "corrected", FLAG, point->corrected)
-
-#define TIDE_X(id, name, kind, value) FIELD_##id,
-enum field { FIELDS(TIDE_X) FIELD_COUNT };
-#undef TIDE_X
-
-enum field_kind { KIND_WHOLE, KIND_REAL, KIND_FLAG, KIND_TIME };
-
-static const struct {
-    const char *name;
-    enum field_kind kind;
-} field_info[FIELD_COUNT] = {
-#define TIDE_X(id, name, kind, value) {name, KIND_##kind},
-    FIELDS(TIDE_X)
-#undef TIDE_X
-};
-
-/* NAN: does not exist. Counts beyond 2^53 do not occur in one point. */
-static double field_value(const struct tide_point *point, unsigned field)
-{
-    switch (field) {
-#define TIDE_X(id, name, kind, value) \
-    case FIELD_##id:                  \
-        return value;
-        FIELDS(TIDE_X)
-#undef TIDE_X
-    default:
-        assert(0 && "no such field");
-        return NAN;
-    }
-}
-
-static unsigned decimals_of(unsigned field)
-{
-    return field_info[field].kind == KIND_REAL ? 6 : 0;
-}
-
-/* ---- what is shown of a point ---- */
-
-#define QUANTILE_NAME_SIZE 24
-
-struct shown {
-    uint32_t fields; /* bits of enum field */
-    char quantile_name[TIDE_QUANTILES_MAX][QUANTILE_NAME_SIZE];
-    size_t quantiles;
-    bool histogram;
-};
-
-/* "requests,p95_response_time_ms" -> bits; the time of a point is always shown. */
-static bool parse_fields(const char *text, uint32_t *ret_fields)
-{
-    uint32_t fields = 1u << FIELD_INTERVAL_START;
-
-    static_assert(FIELD_COUNT <= 32, "one bit each");
-    for (;;) {
-        size_t len = strcspn(text, ",");
-        unsigned i;
-
-        for (i = 0; i < FIELD_COUNT; i++)
-            if (strlen(field_info[i].name) == len && memcmp(field_info[i].name, text, len) == 0)
-                break;
-        if (i == FIELD_COUNT)
-            return false;
-        fields |= 1u << i;
-        if (!text[len])
-            break;
-        text += len + 1;
-    }
-    *ret_fields = fields;
-    return true;
-}
-
-/* 0.5 -> p50, 0.999 -> p99_9 */
-static void name_quantile(double q, char name[QUANTILE_NAME_SIZE])
-{
-    char *dot;
-
-    snprintf(name, QUANTILE_NAME_SIZE, "p%.12g", q * 100);
-    dot = strchr(name, '.');
-    if (dot)
-        *dot = '_';
-}
-
-static enum tide_rc fix_shown(const struct tide_params *params, struct shown *shown,
+static enum tide_rc fix_shown(const struct tide_params *params, struct tide_shown *shown,
                               struct tide_err *err)
 {
     memset(shown, 0, sizeof(*shown));
-    shown->fields = (1u << FIELD_COUNT) - 1;
-    if ((params->given & TIDE_PARAM(FIELDS)) && !parse_fields(params->fields, &shown->fields)) {
+    shown->fields = (1u << TIDE_FIELD_COUNT) - 1;
+    if ((params->given & TIDE_PARAM(FIELDS)) &&
+        !tide_fields_parse(params->fields, &shown->fields)) {
         tide_err_set(err, "parameter fields: '%.64s' is not a list of names of a point's fields",
                      params->fields);
         return TIDE_USAGE;
     }
     shown->quantiles = params->quantiles;
     for (size_t i = 0; i < params->quantiles; i++) {
-        name_quantile(params->quantile[i], shown->quantile_name[i]);
+        tide_quantile_name(params->quantile[i], shown->quantile_name[i]);
         for (size_t k = 0; k < i; k++)
             if (strcmp(shown->quantile_name[i], shown->quantile_name[k]) == 0) {
                 tide_err_set(err, "parameter quantiles: %g is given twice", params->quantile[i]);
@@ -189,131 +87,6 @@ static bool decode_cursor(const struct tide_params *params, struct tide_history_
     return true;
 }
 
-/* ---- the formats ---- */
-
-static void put_value(struct tide_json *json, const char *key, const struct tide_point *point,
-                      unsigned field)
-{
-    double value = field_value(point, field);
-
-    if (field_info[field].kind == KIND_FLAG)
-        tide_json_flag(json, key, value != 0);
-    else if (field_info[field].kind == KIND_TIME && point->start_s == 0)
-        tide_json_text(json, key, "1970-01-01T00:00:00Z");
-    else if (field_info[field].kind == KIND_TIME)
-        tide_json_time(json, key, point->start_s * 1000000);
-    else
-        tide_json_real(json, key, value, decimals_of(field));
-}
-
-/* The buckets in use: upper bounds and counts, two arrays of one length. */
-static void put_histogram(struct tide_json *json, const char *key, const struct tide_hist *hist)
-{
-    tide_json_object(json, key);
-    tide_json_array(json, "upper_ms");
-    for (unsigned i = 0; i < hist->len; i++)
-        if (hist->count[i])
-            tide_json_real(json, NULL, tide_hist_upper_us(hist->first + i) / 1e3, 6);
-    tide_json_end(json);
-    tide_json_array(json, "count");
-    for (unsigned i = 0; i < hist->len; i++)
-        if (hist->count[i])
-            tide_json_uint(json, NULL, hist->count[i]);
-    tide_json_end(json);
-    tide_json_end(json);
-}
-
-static void put_points(struct tide_json *json, const struct shown *shown,
-                       const struct tide_history_view *view)
-{
-    tide_json_array(json, "history");
-    for (size_t n = view->points; n > 0; n--) {
-        const struct tide_point *point = &view->point[n - 1];
-
-        tide_json_object(json, NULL);
-        for (unsigned field = 0; field < FIELD_COUNT; field++)
-            if (shown->fields & 1u << field)
-                put_value(json, field_info[field].name, point, field);
-        for (size_t q = 0; q < shown->quantiles; q++)
-            tide_json_ms(json, shown->quantile_name[q], point->quantile_ms[q]);
-        if (shown->histogram)
-            put_histogram(json, "histogram", &point->hist);
-        tide_json_end(json);
-    }
-    tide_json_end(json);
-}
-
-static void put_columns(struct tide_json *json, const struct shown *shown,
-                        const struct tide_history_view *view)
-{
-    tide_json_object(json, "columns");
-    tide_json_array(json, "t");
-    for (size_t n = view->points; n > 0; n--)
-        tide_json_int(json, NULL, view->point[n - 1].start_s);
-    tide_json_end(json);
-    for (unsigned field = FIELD_INTERVAL_START + 1; field < FIELD_COUNT; field++) {
-        if (!(shown->fields & 1u << field))
-            continue;
-        tide_json_array(json, field_info[field].name);
-        for (size_t n = view->points; n > 0; n--)
-            put_value(json, NULL, &view->point[n - 1], field);
-        tide_json_end(json);
-    }
-    for (size_t q = 0; q < shown->quantiles; q++) {
-        tide_json_array(json, shown->quantile_name[q]);
-        for (size_t n = view->points; n > 0; n--)
-            tide_json_ms(json, NULL, view->point[n - 1].quantile_ms[q]);
-        tide_json_end(json);
-    }
-    if (shown->histogram) {
-        tide_json_array(json, "histogram");
-        for (size_t n = view->points; n > 0; n--)
-            put_histogram(json, NULL, &view->point[n - 1].hist);
-        tide_json_end(json);
-    }
-    tide_json_end(json);
-}
-
-static void csv_real(struct tide_body *body, double value, unsigned decimals)
-{
-    if (isfinite(value))
-        tide_body_real(body, value, decimals);
-}
-
-/* Needs no quoting: names are ours, values are numbers, times and flags. What does not exist is
- * empty. */
-static void put_csv(struct tide_body *body, const struct shown *shown,
-                    const struct tide_history_view *view)
-{
-    tide_body_text(body, field_info[FIELD_INTERVAL_START].name);
-    for (unsigned field = FIELD_INTERVAL_START + 1; field < FIELD_COUNT; field++)
-        if (shown->fields & 1u << field)
-            tide_body_format(body, ",%s", field_info[field].name);
-    for (size_t q = 0; q < shown->quantiles; q++)
-        tide_body_format(body, ",%s", shown->quantile_name[q]);
-    tide_body_text(body, "\r\n");
-    for (size_t n = view->points; n > 0; n--) {
-        const struct tide_point *point = &view->point[n - 1];
-        char text[TIDE_API_TIME_SIZE];
-
-        tide_body_text(body, tide_api_time(text, point->start_s * 1000000));
-        for (unsigned field = FIELD_INTERVAL_START + 1; field < FIELD_COUNT; field++) {
-            if (!(shown->fields & 1u << field))
-                continue;
-            tide_body_add(body, ",", 1);
-            if (field_info[field].kind == KIND_FLAG)
-                tide_body_text(body, field_value(point, field) != 0 ? "true" : "false");
-            else
-                csv_real(body, field_value(point, field), decimals_of(field));
-        }
-        for (size_t q = 0; q < shown->quantiles; q++) {
-            tide_body_add(body, ",", 1);
-            csv_real(body, point->quantile_ms[q], 6);
-        }
-        tide_body_text(body, "\r\n");
-    }
-}
-
 static void put_head(struct tide_json *json, const struct tide_params *params,
                      const struct tide_history_view *view, const char *next_cursor)
 {
@@ -363,12 +136,62 @@ static enum tide_rc fix_ask(const struct tide_call *call, struct tide_history_as
     return TIDE_OK;
 }
 
+/* What a client accepts stands for `format` where that is not given. */
+static const struct accepted {
+    const char *type;
+    enum tide_format format;
+} accepted[] = {
+    {"text/csv", TIDE_FORMAT_CSV},
+    {"application/msgpack", TIDE_FORMAT_MSGPACK},
+    {"application/vnd.msgpack", TIDE_FORMAT_MSGPACK},
+    {"application/x-msgpack", TIDE_FORMAT_MSGPACK},
+};
+
 static enum tide_format format_of(const struct tide_call *call)
 {
-    if (!(call->params->given & TIDE_PARAM(FORMAT)) &&
-        tide_accept_prefers(call->accept, "text/csv", "application/json"))
-        return TIDE_FORMAT_CSV;
-    return call->params->format;
+    double best = tide_accept_quality(call->accept, "application/json");
+    enum tide_format format = call->params->format;
+
+    if (call->params->given & TIDE_PARAM(FORMAT))
+        return format;
+    for (size_t i = 0; i < sizeof(accepted) / sizeof(accepted[0]); i++) {
+        double quality = tide_accept_quality(call->accept, accepted[i].type);
+
+        if (quality > 0 && quality > best) {
+            best = quality;
+            format = accepted[i].format;
+        }
+    }
+    return format;
+}
+
+static void write_answer(const struct tide_call *call, enum tide_format format,
+                         const struct tide_shown *shown, const struct tide_history_view *view,
+                         const char *next, struct tide_reply *reply)
+{
+    const struct tide_points_head head = {call->params->module_id, call->params->limit, next};
+
+    if (format == TIDE_FORMAT_CSV || format == TIDE_FORMAT_MSGPACK)
+        tide_body_fini(&reply->body); /* drops the envelope */
+    switch (format) {
+    case TIDE_FORMAT_CSV:
+        tide_points_csv(&reply->body, shown, view);
+        reply->type = "text/csv; charset=utf-8";
+        snprintf(reply->next_cursor, sizeof(reply->next_cursor), "%s", next ? next : "");
+        break;
+    case TIDE_FORMAT_MSGPACK:
+        tide_points_msgpack(&reply->body, &head, shown, view);
+        reply->type = "application/msgpack";
+        break;
+    case TIDE_FORMAT_COLUMNS:
+        put_head(&reply->json, call->params, view, next);
+        tide_points_columns(&reply->json, shown, view);
+        break;
+    case TIDE_FORMAT_JSON:
+        put_head(&reply->json, call->params, view, next);
+        tide_points_json(&reply->json, shown, view);
+        break;
+    }
 }
 
 static enum tide_rc serve(const struct tide_call *call, struct tide_reply *reply)
@@ -377,7 +200,7 @@ static enum tide_rc serve(const struct tide_call *call, struct tide_reply *reply
     enum tide_format format = format_of(call);
     struct tide_history_ask ask;
     struct tide_history_view view;
-    struct shown shown;
+    struct tide_shown shown;
     char next[TIDE_CURSOR_TEXT_SIZE] = "";
     enum tide_rc rc;
 
@@ -385,27 +208,18 @@ static enum tide_rc serve(const struct tide_call *call, struct tide_reply *reply
         return rc;
     if (format == TIDE_FORMAT_CSV && shown.histogram) {
         tide_err_set(&reply->err,
-                     "parameter histogram: csv has no room for it, take json or columns");
+                     "parameter histogram: csv has no room for it, take json, columns or msgpack");
         return TIDE_USAGE;
     }
+    ask.no_percentiles =
+        !(shown.fields & TIDE_FIELDS_PERCENTILES) && !shown.quantiles && !shown.histogram;
     rc = tide_query_history(call->query, &ask, &view, &reply->err);
     if (rc)
         return rc;
     if (view.more)
         encode_cursor(params, &view, next);
     reply->closed = view.closed;
-    if (format == TIDE_FORMAT_CSV) {
-        tide_body_fini(&reply->body); /* drops the envelope */
-        put_csv(&reply->body, &shown, &view);
-        reply->type = "text/csv; charset=utf-8";
-        memcpy(reply->next_cursor, next, sizeof(next));
-    } else {
-        put_head(&reply->json, params, &view, view.more ? next : NULL);
-        if (format == TIDE_FORMAT_COLUMNS)
-            put_columns(&reply->json, &shown, &view);
-        else
-            put_points(&reply->json, &shown, &view);
-    }
+    write_answer(call, format, &shown, &view, view.more ? next : NULL, reply);
     tide_history_view_fini(&view);
     return TIDE_OK;
 }

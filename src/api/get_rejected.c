@@ -38,4 +38,5 @@ const struct tide_route tide_route_rejected = {
     .path = "/api/v3/ingest/rejected",
     .summary = "The last rejected entries and chunks",
     .serve = serve,
+    .admin = true,
 };

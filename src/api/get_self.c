@@ -164,6 +164,7 @@ const struct tide_route tide_route_live = {
     .alias = "/livez",
     .summary = "The daemon answers",
     .serve = serve_live,
+    .open = true,
 };
 
 const struct tide_route tide_route_ready = {
@@ -171,6 +172,7 @@ const struct tide_route tide_route_ready = {
     .alias = "/readyz",
     .summary = "The daemon takes events to disk",
     .serve = serve_ready,
+    .open = true,
 };
 
 const struct tide_route tide_route_status = {

@@ -24,6 +24,10 @@ void tide_json_object(struct tide_json *json, const char *key);
 void tide_json_array(struct tide_json *json, const char *key);
 void tide_json_end(struct tide_json *json); /* of the innermost object or array */
 
+/* `len` bytes more in the body were written, behind what was last, by somebody who knows what he
+ * does: whole values with their commas, and keys. */
+void tide_json_filled(struct tide_json *json, size_t len);
+
 void tide_json_null(struct tide_json *json, const char *key);
 void tide_json_flag(struct tide_json *json, const char *key, bool value);
 void tide_json_uint(struct tide_json *json, const char *key, uint64_t value);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "json.h"
+#include "tidemark/bytes.h"
 #include "tidemark/clock.h"
 
 #define TIDE_X(id, name, help) {name, help},
@@ -127,17 +128,6 @@ bool tide_param_moment(const char *text, int64_t now_us, int64_t *ret_us)
     return true;
 }
 
-static int hex_value(char c)
-{
-    if (is_digit(c))
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 /* Undoes %xx and '+'. False: a bad escape, a zero byte, no UTF-8, or longer than size - 1. */
 static bool decode(const char *from, size_t len, char *to, size_t size)
 {
@@ -147,8 +137,8 @@ static bool decode(const char *from, size_t len, char *to, size_t size)
         char c = from[i];
 
         if (c == '%') {
-            int high = i + 2 < len ? hex_value(from[i + 1]) : -1;
-            int low = i + 2 < len ? hex_value(from[i + 2]) : -1;
+            int high = i + 2 < len ? tide_hex_digit(from[i + 1]) : -1;
+            int low = i + 2 < len ? tide_hex_digit(from[i + 2]) : -1;
 
             if (high < 0 || low < 0)
                 return false;
@@ -193,8 +183,10 @@ static bool parse_sort(const char *text, enum tide_sort *ret)
 
 static bool parse_format(const char *text, enum tide_format *ret)
 {
-    static const char *const name[] = {
-        [TIDE_FORMAT_JSON] = "json", [TIDE_FORMAT_COLUMNS] = "columns", [TIDE_FORMAT_CSV] = "csv"};
+    static const char *const name[] = {[TIDE_FORMAT_JSON] = "json",
+                                       [TIDE_FORMAT_COLUMNS] = "columns",
+                                       [TIDE_FORMAT_CSV] = "csv",
+                                       [TIDE_FORMAT_MSGPACK] = "msgpack"};
 
     for (unsigned i = 0; i < sizeof(name) / sizeof(name[0]); i++)
         if (strcmp(text, name[i]) == 0) {

@@ -21,7 +21,7 @@
     X(LIMIT, "limit", "how many at most")                                          \
     X(CURSOR, "cursor", "next_cursor of the page before")                          \
     X(FIELDS, "fields", "names of fields, separated by commas")                    \
-    X(FORMAT, "format", "json, columns or csv")                                    \
+    X(FORMAT, "format", "json, columns, csv or msgpack")                           \
     X(QUANTILES, "quantiles", "up to 16 quantiles in (0, 1], separated by commas") \
     X(HISTOGRAM, "histogram", "true: with the buckets of each point")              \
     X(AGGREGATE, "aggregate", "true: one point over the whole range")              \
@@ -40,7 +40,7 @@ struct tide_param_info {
 };
 extern const struct tide_param_info tide_param_info[TIDE_PARAM_COUNT];
 
-enum tide_format { TIDE_FORMAT_JSON, TIDE_FORMAT_COLUMNS, TIDE_FORMAT_CSV };
+enum tide_format { TIDE_FORMAT_JSON, TIDE_FORMAT_COLUMNS, TIDE_FORMAT_CSV, TIDE_FORMAT_MSGPACK };
 
 #define TIDE_PARAM_TEXT_MAX 1024 /* bytes of one decoded value */
 

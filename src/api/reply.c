@@ -9,11 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
+#include <time.h>
 #include <event2/buffer.h>
 #include <event2/keyvalq_struct.h>
 #include <zlib.h>
 
 #include "accept.h"
+#include "stats.h"
+#include "tidemark/clock.h"
 #include "tidemark/hash.h"
 
 #define GZIP_MIN  1024 /* bytes; below it the saving is less than a packet */
@@ -22,20 +26,11 @@
 static const char *title_of(int status)
 {
     switch (status) {
-    case 200:
-        return "OK";
-    case 304:
-        return "Not Modified";
-    case 400:
-        return "Bad Request";
-    case 404:
-        return "Not Found";
-    case 405:
-        return "Method Not Allowed";
-    case 500:
-        return "Internal Server Error";
-    case 503:
-        return "Service Unavailable";
+#define TIDE_X(code, title) \
+    case code:              \
+        return title;
+        TIDE_HTTP_CODES(TIDE_X)
+#undef TIDE_X
     default:
         assert(0 && "a status without a title");
         return "";
@@ -178,16 +173,49 @@ static void make_etag(const struct tide_reply *reply, char etag[ETAG_SIZE])
                                              reply->payload_len));
 }
 
-static void add_cache_headers(struct evkeyvalq *headers, const char *etag)
+#define NO_STORE                                                                 \
+    "\r\nCache-Control: no-cache, no-store, must-revalidate\r\nPragma: no-cache" \
+    "\r\nExpires: 0"
+
+/* The value of Date with what follows it on every answer, made anew once a second in each thread.
+ */
+static const char *date_lines(bool cors, bool stored)
 {
-    if (etag) {
-        evhttp_add_header(headers, "ETag", etag);
-        evhttp_add_header(headers, "Cache-Control", "private, no-cache");
+    static _Thread_local char text[2][2][256];
+    static _Thread_local time_t written = -1;
+    time_t now = (time_t)(tide_clock_wall_us() / 1000000);
+    char date[40];
+    struct tm parts;
+
+    if (now == written)
+        return text[cors][stored];
+    gmtime_r(&now, &parts);
+    strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", &parts); /* locale is C */
+    for (int i = 0; i < 4; i++)
+        snprintf(text[i / 2][i % 2], sizeof(text[0][0]),
+                 "%s\r\nX-Content-Type-Options: nosniff\r\nVary: Accept, Accept-Encoding%s%s", date,
+                 i / 2 ? ", Origin" : "", i % 2 ? "" : NO_STORE);
+    written = now;
+    return text[cors][stored];
+}
+
+/* Several lines in one of evhttp's entries. It would not add them itself, for fear of strangers'
+ * text; an entry for each costs a tenth of a small answer. */
+static void add_lines(struct evkeyvalq *headers, const char *name, const char *value)
+{
+    struct evkeyval *entry = calloc(1, sizeof(*entry));
+
+    if (!entry)
+        return;
+    entry->key = strdup(name);
+    entry->value = strdup(value);
+    if (entry->key && entry->value) {
+        TAILQ_INSERT_TAIL(headers, entry, next);
         return;
     }
-    evhttp_add_header(headers, "Cache-Control", "no-cache, no-store, must-revalidate");
-    evhttp_add_header(headers, "Pragma", "no-cache");
-    evhttp_add_header(headers, "Expires", "0");
+    free(entry->key);
+    free(entry->value);
+    free(entry);
 }
 
 static void free_body(const void *data, size_t len, void *arg)
@@ -211,13 +239,81 @@ static struct evbuffer *lend_body(struct tide_body *body)
     return NULL;
 }
 
-int tide_reply_send(struct tide_reply *reply, struct evhttp_request *request, size_t *ret_bytes)
+static void add_cors_headers(struct evkeyvalq *headers, const struct tide_exchange *exchange)
+{
+    if (!exchange->allow_origin)
+        return;
+    evhttp_add_header(headers, "Access-Control-Allow-Origin", exchange->allow_origin);
+    if (exchange->preflight) {
+        evhttp_add_header(headers, "Access-Control-Allow-Methods", "GET, HEAD");
+        evhttp_add_header(headers, "Access-Control-Allow-Headers", "Authorization");
+        evhttp_add_header(headers, "Access-Control-Max-Age", "600");
+    } else {
+        evhttp_add_header(headers, "Access-Control-Expose-Headers", "ETag, X-Next-Cursor");
+    }
+}
+
+static void add_headers(struct evkeyvalq *headers, const struct tide_reply *reply, int status,
+                        const struct tide_exchange *exchange, const char *etag)
+{
+    add_lines(headers, "Date", date_lines(exchange->cors, etag));
+    if (etag) {
+        evhttp_add_header(headers, "ETag", etag);
+        evhttp_add_header(headers, "Cache-Control", "private, no-cache");
+    }
+    add_cors_headers(headers, exchange);
+    if (exchange->challenge)
+        evhttp_add_header(headers, "WWW-Authenticate", exchange->challenge);
+    if (status == 405)
+        evhttp_add_header(headers, "Allow", "GET, HEAD");
+    if (status == 503)
+        evhttp_add_header(headers, "Retry-After", "1");
+    if (exchange->close)
+        evhttp_add_header(headers, "Connection", "close");
+    if (status != 304 && status != 204) {
+        evhttp_add_header(headers, "Content-Type", reply->type);
+        if (reply->next_cursor[0])
+            evhttp_add_header(headers, "X-Next-Cursor", reply->next_cursor);
+    }
+}
+
+/* The body and what is said of it; NULL: there is none to send. */
+static struct evbuffer *take_body(struct tide_reply *reply, struct evhttp_request *request,
+                                  int *status, size_t *ret_bytes)
+{
+    struct evkeyvalq *out = evhttp_request_get_output_headers(request);
+    const char *accepted =
+        evhttp_find_header(evhttp_request_get_input_headers(request), "Accept-Encoding");
+    struct evbuffer *buffer;
+    char length[24];
+    size_t bytes;
+
+    if (reply->body.len > GZIP_MIN && tide_accept_gzip(accepted) && compress_body(&reply->body))
+        evhttp_add_header(out, "Content-Encoding", "gzip");
+    bytes = reply->body.len;
+    snprintf(length, sizeof(length), "%zu", bytes);
+    evhttp_add_header(out, "Content-Length", length);
+    if (evhttp_request_get_command(request) == EVHTTP_REQ_HEAD)
+        return NULL;
+    buffer = lend_body(&reply->body);
+    if (buffer) {
+        *ret_bytes = bytes;
+        return buffer;
+    }
+    /* No memory for a buffer header: the length is promised, so the connection must go. */
+    evhttp_remove_header(out, "Content-Length");
+    evhttp_add_header(out, "Content-Length", "0");
+    evhttp_add_header(out, "Connection", "close");
+    *status = 503;
+    return NULL;
+}
+
+int tide_reply_send(struct tide_reply *reply, struct evhttp_request *request,
+                    const struct tide_exchange *exchange, size_t *ret_bytes)
 {
     struct evkeyvalq *in = evhttp_request_get_input_headers(request);
-    struct evkeyvalq *out = evhttp_request_get_output_headers(request);
-    bool head = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
     struct evbuffer *buffer = NULL;
-    char etag[ETAG_SIZE] = "", length[24];
+    char etag[ETAG_SIZE] = "";
     int status = reply->status;
 
     if (reply->closed && status == 200) {
@@ -226,35 +322,10 @@ int tide_reply_send(struct tide_reply *reply, struct evhttp_request *request, si
             status = 304;
     }
     *ret_bytes = 0;
-    evhttp_add_header(out, "X-Content-Type-Options", "nosniff");
-    evhttp_add_header(out, "Vary", "Accept, Accept-Encoding");
-    add_cache_headers(out, etag[0] ? etag : NULL);
-    if (status != 304) {
-        evhttp_add_header(out, "Content-Type", reply->type);
-        if (reply->next_cursor[0])
-            evhttp_add_header(out, "X-Next-Cursor", reply->next_cursor);
-        if (status == 405)
-            evhttp_add_header(out, "Allow", "GET, HEAD");
-        if (reply->body.len > GZIP_MIN &&
-            tide_accept_gzip(evhttp_find_header(in, "Accept-Encoding")) &&
-            compress_body(&reply->body))
-            evhttp_add_header(out, "Content-Encoding", "gzip");
-        snprintf(length, sizeof(length), "%zu", reply->body.len);
-        evhttp_add_header(out, "Content-Length", length);
-        if (!head) {
-            *ret_bytes = reply->body.len;
-            buffer = lend_body(&reply->body);
-            if (!buffer) {
-                /* No memory for a buffer header: the length is promised, so the connection must go.
-                 */
-                evhttp_remove_header(out, "Content-Length");
-                evhttp_add_header(out, "Content-Length", "0");
-                evhttp_add_header(out, "Connection", "close");
-                *ret_bytes = 0;
-                status = 503;
-            }
-        }
-    }
+    add_headers(evhttp_request_get_output_headers(request), reply, status, exchange,
+                etag[0] ? etag : NULL);
+    if (status != 304 && status != 204)
+        buffer = take_body(reply, request, &status, ret_bytes);
     evhttp_send_reply(request, status, title_of(status), buffer);
     if (buffer)
         evbuffer_free(buffer);

@@ -19,8 +19,18 @@ void tide_reply_problem(struct tide_reply *reply, int status, const char *code, 
 /* The same for the outcome of a serve function. */
 void tide_reply_outcome(struct tide_reply *reply, enum tide_rc rc, const char *instance);
 
+/* What shapes the headers beside the reply itself. */
+struct tide_exchange {
+    bool close; /* the connection ends with this answer */
+    bool cors;  /* some origins are let in: caches must keep them apart */
+    bool preflight;
+    const char *allow_origin; /* NULL: none */
+    const char *challenge;    /* of a 401 or 403; NULL: none */
+};
+
 /* Sends it: headers, gzip, 304, HEAD. Takes over the body. Sets *ret_bytes of body sent; returns
  * the status sent. */
-int tide_reply_send(struct tide_reply *reply, struct evhttp_request *request, size_t *ret_bytes);
+int tide_reply_send(struct tide_reply *reply, struct evhttp_request *request,
+                    const struct tide_exchange *exchange, size_t *ret_bytes);
 
 #endif

@@ -40,6 +40,8 @@ struct tide_route {
     enum tide_rc (*serve)(const struct tide_call *call, struct tide_reply *reply);
     bool prometheus; /* only while prometheus.enabled */
     bool text;       /* serves text: no envelope */
+    bool open;       /* needs no token: says nothing of what is watched */
+    bool admin;      /* shows what others sent: wants a token of that scope */
 };
 
 #define TIDE_ROUTES(X) \
@@ -55,7 +57,8 @@ struct tide_route {
     X(ready)           \
     X(status)          \
     X(ledger)          \
-    X(rejected)
+    X(rejected)        \
+    X(openapi)
 
 #define TIDE_X(name) extern const struct tide_route tide_route_##name;
 TIDE_ROUTES(TIDE_X)

@@ -1,11 +1,10 @@
 /* server - the REST port: one listening socket, cfg.threads event loops that all accept from it,
- * evhttp in each.
+ * evhttp in each, behind the gates that bound what reaches it.
  *
  * A loop serves its connections one request at a time; a request opens a snapshot, builds its
- * answer and closes the snapshot before a byte is written. Loops share nothing but the query and
- * atomic figures. The listening socket has TCP_NODELAY, which accepted ones inherit: without it an
- * answer over 23 KB waits 40 ms for a delayed ACK. Bounds: headers, body and idle time of every
- * connection.
+ * answer and closes the snapshot before a byte is written. Loops share nothing but the query, the
+ * census of connections, the tokens and atomic figures. The listening socket has TCP_NODELAY, which
+ * accepted ones inherit: without it an answer over 23 KB waits 40 ms for a delayed ACK.
  */
 #include "tidemark/api.h"
 
@@ -15,7 +14,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,15 +24,16 @@
 #include <event2/http.h>
 #include <event2/listener.h>
 
+#include "gate.h"
 #include "request.h"
+#include "tidemark/census.h"
 #include "tidemark/log.h"
+#include "tidemark/thread.h"
 
-#define BACKLOG        512
-#define HEADERS_MAX    (16 * 1024)
-#define BODY_MAX       (64 * 1024)
-#define IDLE_TIMEOUT_S 60
-#define THREADS_MAX    64
-#define ADDRESS_SIZE   128
+#define BACKLOG      512
+#define BREATH_MS    100 /* until we accept again after the system had no more descriptors */
+#define THREADS_MAX  64
+#define ADDRESS_SIZE 128
 #define ALL_METHODS                                                                            \
     (EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | \
      EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE | EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH)
@@ -42,7 +41,9 @@
 struct loop {
     struct event_base *base;
     struct evhttp *http;
-    struct event *stop_watch;
+    struct tide_gates *gates;
+    struct evconnlistener *listener; /* http's */
+    struct event *stop_watch, *breath;
     int stop_fd;
     pthread_t thread;
     bool running;
@@ -50,6 +51,7 @@ struct loop {
 
 struct tide_api {
     struct tide_api_context context;
+    struct tide_census *census;
     int fd;
     char address[ADDRESS_SIZE];
     unsigned loops;
@@ -165,40 +167,71 @@ static struct event_base *new_base(void)
     return base;
 }
 
-static bool loop_open(struct tide_api *api, struct loop *loop)
-{
-    struct evconnlistener *listener;
+/* The listener's argument is evhttp's, so a loop finds itself by its thread. */
+static _Thread_local struct loop *running;
 
+/* No descriptors, no memory: what waits to be accepted still waits, so trying at once would only
+ * burn the processor. */
+static void accept_failed(struct evconnlistener *listener, void *arg)
+{
+    static struct tide_log_gate gate;
+    const struct timeval delay = {.tv_usec = BREATH_MS * 1000};
+
+    (void)arg;
+    tide_log_gated(&gate, TIDE_ERROR, "http", "accept: %s", strerror(errno));
+    evconnlistener_disable(listener);
+    event_add(running->breath, &delay);
+}
+
+static void accept_again(evutil_socket_t fd, short what, void *arg)
+{
+    struct loop *loop = arg;
+
+    (void)fd;
+    (void)what;
+    evconnlistener_enable(loop->listener);
+}
+
+/* The descriptor is shared by all loops: it is not closed with a listener. */
+static bool start_listening(struct loop *loop, int fd)
+{
+    loop->listener = evconnlistener_new(loop->base, NULL, NULL, LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+    if (!loop->listener)
+        return false;
+    evconnlistener_set_error_cb(loop->listener, accept_failed);
+    if (evhttp_bind_listener(loop->http, loop->listener))
+        return true;
+    evconnlistener_free(loop->listener);
+    return false;
+}
+
+static bool loop_open(struct loop *loop, int fd, const struct tide_gates_cfg *gates_cfg)
+{
     loop->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (loop->stop_fd < 0 || !(loop->base = new_base()) || !(loop->http = evhttp_new(loop->base)))
         return false;
     loop->stop_watch = event_new(loop->base, loop->stop_fd, EV_READ | EV_PERSIST, stop_asked, loop);
-    if (!loop->stop_watch || event_add(loop->stop_watch, NULL))
+    loop->breath = evtimer_new(loop->base, accept_again, loop);
+    if (!loop->stop_watch || event_add(loop->stop_watch, NULL) || !loop->breath)
         return false;
-    evhttp_set_max_headers_size(loop->http, HEADERS_MAX);
-    evhttp_set_max_body_size(loop->http, BODY_MAX);
-    evhttp_set_timeout(loop->http, IDLE_TIMEOUT_S);
-    evhttp_set_allowed_methods(loop->http,
-                               ALL_METHODS); /* so that we say 405, and keep the connection */
+    loop->gates = tide_gates_new(loop->base, loop->http, gates_cfg);
+    if (!loop->gates)
+        return false;
+    /* all, so that it is us who say 405 */
+    evhttp_set_allowed_methods(loop->http, ALL_METHODS);
     evhttp_set_default_content_type(loop->http, NULL);
-    evhttp_set_gencb(loop->http, tide_request_serve, &api->context);
-    /* The descriptor is shared by all loops: it is not closed with a listener. */
-    listener = evconnlistener_new(loop->base, NULL, NULL, LEV_OPT_CLOSE_ON_EXEC, 0, api->fd);
-    if (!listener)
-        return false;
-    if (!evhttp_bind_listener(loop->http, listener)) {
-        evconnlistener_free(listener);
-        return false;
-    }
-    return true;
+    return start_listening(loop, fd);
 }
 
 static void loop_close(struct loop *loop)
 {
     if (loop->stop_watch)
         event_free(loop->stop_watch);
+    if (loop->breath)
+        event_free(loop->breath);
     if (loop->http)
         evhttp_free(loop->http);
+    tide_gates_free(loop->gates);
     if (loop->base)
         event_base_free(loop->base);
     if (loop->stop_fd >= 0)
@@ -210,45 +243,62 @@ static void *loop_run(void *arg)
 {
     struct loop *loop = arg;
 
-    pthread_setname_np(pthread_self(), "tide-http");
+    running = loop;
     if (event_base_dispatch(loop->base) < 0)
         tide_log(TIDE_ERROR, "http", "event loop ended: %s", strerror(errno));
     return NULL;
 }
 
-/* Signals are main's: a loop never takes one, and a write to a closed connection is an error, no
- * SIGPIPE. */
-static int loop_start(struct loop *loop)
+/* What the loops share. */
+static enum tide_rc open_shared(struct tide_api *api, const struct tide_api_cfg *cfg,
+                                struct tide_query *query, struct tide_err *err)
 {
-    sigset_t all, held;
-    int failed;
+    enum tide_rc rc;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &held);
-    failed = pthread_create(&loop->thread, NULL, loop_run, loop);
-    pthread_sigmask(SIG_SETMASK, &held, NULL);
-    loop->running = failed == 0;
-    return failed;
+    api->context = (struct tide_api_context){
+        .query = query, .prometheus = cfg->prometheus, .log_requests = cfg->log_requests};
+    _Static_assert(sizeof(api->context.cors_origins) >= sizeof(cfg->cors_origins), "it fits");
+    strcpy(api->context.cors_origins, cfg->cors_origins);
+    rc = tide_census_new(cfg->max_connections, cfg->max_connections_per_address, &api->census);
+    if (rc) {
+        tide_err_set(err, "http: out of memory");
+        return rc;
+    }
+    if (cfg->tokens_file[0] &&
+        (rc = tide_tokens_open(cfg->tokens_file, &api->context.tokens, err))) {
+        tide_err_wrap(err, "http: tokens");
+        return rc;
+    }
+    return listen_at(api, cfg->address, err);
 }
 
 enum tide_rc tide_api_start(const struct tide_api_cfg *cfg, struct tide_query *query,
                             struct tide_api **ret, struct tide_err *err)
 {
     struct tide_api *api = calloc(1, sizeof(*api));
+    struct tide_gates_cfg gates_cfg = {
+        .tls = cfg->tls,
+        .request_timeout_s = cfg->request_timeout_s,
+        .max_waiting_bytes = cfg->max_waiting_bytes,
+        .serve = tide_request_serve,
+    };
     enum tide_rc rc;
 
     assert(cfg->threads >= 1 && cfg->threads <= THREADS_MAX);
+    assert(cfg->max_connections && cfg->max_connections_per_address && cfg->request_timeout_s &&
+           cfg->max_waiting_bytes);
     if (!api) {
         tide_err_set(err, "http: out of memory");
         return TIDE_NO_MEMORY;
     }
-    api->context = (struct tide_api_context){query, cfg->prometheus, cfg->log_requests};
     api->fd = -1;
     for (unsigned i = 0; i < THREADS_MAX; i++)
         api->loop[i].stop_fd = -1;
-    rc = listen_at(api, cfg->address, err);
+    rc = open_shared(api, cfg, query, err);
+    gates_cfg.context = &api->context;
+    gates_cfg.census = api->census;
     for (; rc == TIDE_OK && api->loops < cfg->threads; api->loops++) {
-        if (!loop_open(api, &api->loop[api->loops])) {
+        if (!loop_open(&api->loop[api->loops], api->fd, &gates_cfg)) {
             tide_err_set(err, "http: open event loop: %s", strerror(errno));
             loop_close(&api->loop[api->loops]);
             rc = TIDE_IO;
@@ -256,12 +306,8 @@ enum tide_rc tide_api_start(const struct tide_api_cfg *cfg, struct tide_query *q
         }
     }
     for (unsigned i = 0; rc == TIDE_OK && i < api->loops; i++) {
-        int failed = loop_start(&api->loop[i]);
-
-        if (failed) {
-            tide_err_set(err, "http: start thread: %s", strerror(failed));
-            rc = TIDE_IO;
-        }
+        rc = tide_thread_start(&api->loop[i].thread, "tide-http", loop_run, &api->loop[i], err);
+        api->loop[i].running = rc == TIDE_OK;
     }
     if (rc) {
         tide_api_stop(api);
@@ -274,6 +320,20 @@ enum tide_rc tide_api_start(const struct tide_api_cfg *cfg, struct tide_query *q
 const char *tide_api_address(const struct tide_api *api)
 {
     return api->address;
+}
+
+enum tide_rc tide_api_reload(struct tide_api *api, struct tide_err *err)
+{
+    return api->context.tokens ? tide_tokens_reload(api->context.tokens, err) : TIDE_OK;
+}
+
+enum tide_rc tide_api_check_tokens(const char *file, struct tide_err *err)
+{
+    struct tide_tokens *tokens = NULL;
+    enum tide_rc rc = tide_tokens_open(file, &tokens, err);
+
+    tide_tokens_close(tokens);
+    return rc;
 }
 
 void tide_api_stop(struct tide_api *api)
@@ -292,5 +352,7 @@ void tide_api_stop(struct tide_api *api)
     }
     if (api->fd >= 0)
         close(api->fd);
+    tide_census_free(api->census);
+    tide_tokens_close(api->context.tokens);
     free(api);
 }

@@ -3,7 +3,7 @@
 
 #include <assert.h>
 
-#define TIDE_X(code) code,
+#define TIDE_X(code, title) code,
 const int tide_http_code_value[TIDE_HTTP_CODE_COUNT] = {TIDE_HTTP_CODES(TIDE_X)};
 #undef TIDE_X
 

@@ -7,9 +7,27 @@
 #include "routes.h"
 #include "tidemark/counter.h"
 
-#define TIDE_HTTP_CODES(X) X(200) X(304) X(400) X(404) X(405) X(500) X(503)
+/* X(status, title) of every answer there is. */
+#define TIDE_HTTP_CODES(X)                    \
+    X(200, "OK")                              \
+    X(204, "No Content")                      \
+    X(304, "Not Modified")                    \
+    X(400, "Bad Request")                     \
+    X(401, "Unauthorized")                    \
+    X(403, "Forbidden")                       \
+    X(404, "Not Found")                       \
+    X(405, "Method Not Allowed")              \
+    X(408, "Request Timeout")                 \
+    X(411, "Length Required")                 \
+    X(413, "Content Too Large")               \
+    X(414, "URI Too Long")                    \
+    X(417, "Expectation Failed")              \
+    X(431, "Request Header Fields Too Large") \
+    X(500, "Internal Server Error")           \
+    X(503, "Service Unavailable")             \
+    X(505, "HTTP Version Not Supported")
 
-#define TIDE_X(code) TIDE_HTTP_##code,
+#define TIDE_X(code, title) TIDE_HTTP_##code,
 enum tide_http_code { TIDE_HTTP_CODES(TIDE_X) TIDE_HTTP_CODE_COUNT };
 #undef TIDE_X
 

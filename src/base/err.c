@@ -76,6 +76,7 @@ static const struct {
     [TIDE_NO_MEMORY] = {"out of memory", 1},
     [TIDE_LOCKED] = {"locked by another process", 69},
     [TIDE_UNAVAILABLE] = {"unavailable", 69},
+    [TIDE_REFUSED] = {"refused", 1},
     [TIDE_SCHEMA] = {"another schema version", 1},
     [TIDE_DAMAGED] = {"damaged", 1},
     [TIDE_DISK_FULL] = {"disk full", 74},

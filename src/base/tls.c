@@ -3,6 +3,7 @@
  * An SSL_CTX is built whole and then swapped in under a lock; OpenSSL counts the references, so
  * sessions of the old one live on. Nothing is ever asked on the terminal: a key with a passphrase
  * is refused. Truncation is not judged here: both protocols above say how long their messages are.
+ * A client reads its files once and has one context, without a lock.
  */
 #include "tidemark/tls.h"
 
@@ -65,25 +66,35 @@ static enum tide_rc load(SSL_CTX *ctx, const char *cert_file, const char *key_fi
     return TIDE_OK;
 }
 
-static enum tide_rc new_context(const char *cert_file, const char *key_file, SSL_CTX **ret,
-                                struct tide_err *err)
+/* A context with what both sides have in common; NULL: out of memory. */
+static SSL_CTX *bare_context(const SSL_METHOD *method, struct tide_err *err)
 {
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-    enum tide_rc rc;
+    SSL_CTX *ctx = SSL_CTX_new(method);
 
     if (!ctx) {
         ERR_clear_error();
         tide_err_set(err, "TLS: out of memory");
-        return TIDE_NO_MEMORY;
+        return NULL;
     }
     SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* tickets cost the server nothing */
+    return ctx;
+}
+
+static enum tide_rc new_context(const char *cert_file, const char *key_file, SSL_CTX **ret,
+                                struct tide_err *err)
+{
+    SSL_CTX *ctx = bare_context(TLS_server_method(), err);
+    enum tide_rc rc;
+
+    if (!ctx)
+        return TIDE_NO_MEMORY;
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF);
     /* Idle connections keep no 34 KiB of buffers; a write may be repeated from elsewhere, because
      * the output buffer moves. */
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* tickets cost the server nothing */
     rc = load(ctx, cert_file, key_file, err);
     if (rc) {
         SSL_CTX_free(ctx);
@@ -154,4 +165,44 @@ struct ssl_st *tide_tls_session(struct tide_tls *tls)
     else
         ERR_clear_error();
     return session;
+}
+
+/* The authorities a client believes. */
+static enum tide_rc trust(SSL_CTX *ctx, const char *ca_file, struct tide_err *err)
+{
+    enum tide_rc rc;
+
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    if (!ca_file) {
+        if (SSL_CTX_set_default_verify_paths(ctx) == 1)
+            return TIDE_OK;
+        return refuse("certificates", "of the system", err);
+    }
+    rc = check_readable("CA certificates", ca_file, err);
+    ERR_clear_error();
+    if (!rc && SSL_CTX_load_verify_file(ctx, ca_file) != 1)
+        rc = refuse("CA certificates", ca_file, err);
+    return rc;
+}
+
+enum tide_rc tide_tls_client(const char *ca_file, const char *cert_file, const char *key_file,
+                             struct ssl_ctx_st **ret, struct tide_err *err)
+{
+    SSL_CTX *ctx = bare_context(TLS_client_method(), err);
+    enum tide_rc rc;
+
+    if (!ctx)
+        return TIDE_NO_MEMORY;
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                 SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    rc = trust(ctx, ca_file, err);
+    if (!rc && cert_file)
+        rc = load(ctx, cert_file, key_file, err);
+    if (rc) {
+        SSL_CTX_free(ctx);
+        return rc;
+    }
+    *ret = ctx;
+    return TIDE_OK;
 }

@@ -31,6 +31,7 @@
 #include "tidemark/counter.h"
 #include "tidemark/log.h"
 #include "tidemark/mailbox.h"
+#include "tidemark/thread.h"
 
 #define BULK_FACTS        512
 #define GATHER_QUANTUM_US 500
@@ -287,7 +288,6 @@ static void *run(void *arg)
 {
     struct tide_commit *commit = arg;
 
-    pthread_setname_np(pthread_self(), "commit");
     for (;;) {
         bool stopping = atomic_load(&commit->stopping), sound;
 
@@ -331,11 +331,8 @@ enum tide_rc tide_commit_start(const struct tide_commit_cfg *cfg, struct tide_st
     commit->store = store;
     if ((rc = tide_mailbox_new(cfg->capacity, &commit->mailbox, err)))
         goto fail;
-    if (pthread_create(&commit->thread, NULL, run, commit) != 0) {
-        tide_err_set(err, "commit: cannot start a thread");
-        rc = TIDE_IO;
+    if ((rc = tide_thread_start(&commit->thread, "commit", run, commit, err)))
         goto fail;
-    }
     *ret = commit;
     return TIDE_OK;
 fail:

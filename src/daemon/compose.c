@@ -13,6 +13,7 @@
 #include "tidemark/hash.h"
 #include "tidemark/ingest.h"
 #include "tidemark/log.h"
+#include "tidemark/migrate.h"
 #include "tidemark/query.h"
 #include "tidemark/store.h"
 #include "tidemark/tls.h"
@@ -71,6 +72,10 @@ static struct tide_ingest_cfg ingest_cfg(const struct tide_config *config,
         .max_names = 2 * (uint32_t)config->max_modules + 1024, /* junk beside them */
         .max_frame_bytes = (size_t)config->max_frame_bytes,
         .max_unpacked_bytes = (size_t)config->max_unpacked_bytes,
+        .max_unpacked_ratio = (uint32_t)config->max_unpacked_ratio,
+        .max_entries = (uint64_t)config->max_entries,
+        .max_depth = (uint32_t)config->max_depth,
+        .max_input_bytes = (size_t)config->max_input_bytes,
         .rules =
             {
                 .interval_s = (uint32_t)config->interval_s,
@@ -107,25 +112,64 @@ static struct tide_query_cfg query_cfg(const struct tide_config *config)
     };
 }
 
-static struct tide_api_cfg api_cfg(const struct tide_config *config)
+static struct tide_api_cfg api_cfg(const struct tide_config *config, struct tide_tls *tls)
 {
     struct tide_api_cfg cfg = {
         .threads = (unsigned)config->http_threads,
         .prometheus = config->prometheus,
         .log_requests = config->log_requests,
+        .max_connections = (unsigned)config->http_max_connections,
+        .max_connections_per_address = (unsigned)config->http_max_connections_per_address,
+        .request_timeout_s = (unsigned)config->http_request_timeout_s,
+        .max_waiting_bytes = (uint64_t)config->http_max_waiting_bytes,
+        .tls = tls,
     };
 
     _Static_assert(sizeof(cfg.address) >= sizeof(config->http), "a checked address fits");
     strcpy(cfg.address, config->http);
+    _Static_assert(sizeof(cfg.tokens_file) >= sizeof(config->http_tokens_file), "it fits");
+    strcpy(cfg.tokens_file, config->http_tokens_file);
+    _Static_assert(sizeof(cfg.cors_origins) >= sizeof(config->http_cors_origins), "it fits");
+    strcpy(cfg.cors_origins, config->http_cors_origins);
     return cfg;
+}
+
+static void say_migrating(void *arg, uint32_t to, const char *what)
+{
+    (void)arg;
+    if (to)
+        tide_log(TIDE_INFO, "daemon", "migrating the store to schema %u: %s", to, what);
+}
+
+static void say_finding(void *arg, const struct tide_finding *finding)
+{
+    (void)arg;
+    tide_log(TIDE_ERROR, "daemon", "table %s%s%s: %s", finding->table,
+             finding->module[0] ? ", " : "", finding->module, finding->what);
+}
+
+static enum tide_rc migrate(const struct tide_config *config, struct tide_err *err)
+{
+    const struct tide_migrate_cfg cfg = {
+        .dir = config->data_dir, .begun = say_migrating, .copy = {.found = say_finding}};
+    struct tide_migrated done;
+    enum tide_rc rc = tide_migrate(&cfg, &done, err);
+
+    if (rc == TIDE_NOT_FOUND) /* it will be created */
+        return TIDE_OK;
+    if (rc == TIDE_OK && done.from != done.to)
+        tide_log(TIDE_INFO, "daemon", "the store went from schema %u to %u%s%s", done.from, done.to,
+                 done.backup[0] ? "; as it was it is in " : "", done.backup);
+    return rc;
 }
 
 static enum tide_rc start_store(const struct tide_config *config, struct tide_rooms *rooms,
                                 struct tide_err *err)
 {
     struct tide_store_cfg cfg = store_cfg(config);
+    enum tide_rc rc = config->migrate ? migrate(config, err) : TIDE_OK;
 
-    return tide_store_open(&cfg, &rooms->store, err);
+    return rc ? rc : tide_store_open(&cfg, &rooms->store, err);
 }
 
 static enum tide_rc start_commit(const struct tide_config *config, struct tide_rooms *rooms,
@@ -175,7 +219,7 @@ static enum tide_rc start_query(const struct tide_config *config, struct tide_ro
 static enum tide_rc start_api(const struct tide_config *config, struct tide_rooms *rooms,
                               struct tide_err *err)
 {
-    struct tide_api_cfg cfg = api_cfg(config);
+    struct tide_api_cfg cfg = api_cfg(config, rooms->tls);
 
     return tide_api_start(&cfg, rooms->query, &rooms->api, err);
 }
@@ -214,6 +258,8 @@ enum tide_rc tide_rooms_reload(struct tide_rooms *rooms, const struct tide_confi
         rc = tide_tls_reload(rooms->tls, err);
     if (!rc)
         rc = tide_query_reload_health(rooms->query, &config->health, err);
+    if (!rc)
+        rc = tide_api_reload(rooms->api, err);
     if (!rc)
         tide_log_set_level((enum tide_level)config->log_level);
     return rc;

@@ -19,6 +19,8 @@
 #include "levels.h"
 #include "reader.h"
 #include "shares.h"
+#include "show.h"
+#include "tidemark/api.h"
 #include "tidemark/tls.h"
 
 #define ENV_PREFIX "TIDEMARK_"
@@ -131,6 +133,24 @@ static enum tide_rc take_key(void *arg, const struct tide_path *path, struct tid
     return unknown_key(name, err);
 }
 
+static void note_shown(struct loader *loader, const struct tide_path *path, struct tide_place place,
+                       const struct tide_value *value)
+{
+    static const char *const word[] = {
+        [TIDE_VALUE_NULL] = "null", [TIDE_VALUE_OBJECT] = "{...}", [TIDE_VALUE_ARRAY] = "[...]"};
+    char name[NAME_SIZE], from[TIDE_ORIGIN_SIZE];
+
+    if (!loader->config->show || value->type == TIDE_VALUE_OBJECT)
+        return;
+    tide_path_text(path, name, sizeof(name));
+    note_origin(loader, from, place);
+    tide_settings_note(&loader->config->settings, name,
+                       value->type == TIDE_VALUE_BOOL ? value->boolean ? "true" : "false"
+                       : value->text                  ? value->text
+                                                      : word[value->type],
+                       from);
+}
+
 static enum tide_rc take_value(void *arg, const struct tide_path *path, struct tide_place place,
                                const struct tide_value *value, struct tide_err *err)
 {
@@ -139,6 +159,7 @@ static enum tide_rc take_value(void *arg, const struct tide_path *path, struct t
     char name[NAME_SIZE], from[TIDE_ORIGIN_SIZE];
     enum tide_rc rc;
 
+    note_shown(loader, path, place, value);
     if (tide_levels_owns(path)) {
         note_origin(loader, from, place);
         return tide_levels_value(&loader->levels, path, from, value, err);
@@ -391,6 +412,7 @@ static enum tide_rc take_flag(struct loader *loader, const struct tide_option *o
             return TIDE_USAGE;
         }
         strcpy(field, argument);
+        tide_settings_note(&loader->config->settings, option->name, argument, option->name);
         return TIDE_OK;
     }
 }
@@ -536,6 +558,18 @@ static enum tide_rc check_tls(const struct tide_config *config, struct tide_err 
     return rc;
 }
 
+static enum tide_rc check_tokens(const struct tide_config *config, struct tide_err *err)
+{
+    enum tide_rc rc;
+
+    if (!config->http_tokens_file[0])
+        return TIDE_OK;
+    rc = tide_api_check_tokens(config->http_tokens_file, err);
+    if (rc)
+        tide_err_wrap(err, "auth.http_tokens_file");
+    return rc;
+}
+
 static enum tide_rc check_whole(struct loader *loader, struct tide_err *err)
 {
     struct tide_config *config = loader->config;
@@ -543,10 +577,11 @@ static enum tide_rc check_whole(struct loader *loader, struct tide_err *err)
     enum tide_rc rc;
 
     if ((rc = check_times(loader, err)) || (rc = check_tls(config, err)) ||
+        (rc = check_tokens(config, err)) ||
         (rc = check_address(config, "--forward", config->forward, sizeof(config->forward), closed,
                             "auth.shared_key_file, tls.client_ca_file, ", err)) ||
-        (rc =
-             check_address(config, "--http", config->http, sizeof(config->http), false, "", err)) ||
+        (rc = check_address(config, "--http", config->http, sizeof(config->http),
+                            config->http_tokens_file[0], "auth.http_tokens_file, ", err)) ||
         (rc = check_keeps(loader, err)))
         return rc;
     return tide_levels_close(&loader->levels, &config->health, err);
@@ -583,6 +618,7 @@ enum tide_rc tide_config_load(int argc, char *const argv[], char *const env[],
 
 void tide_config_fini(struct tide_config *config)
 {
+    tide_settings_fini(&config->settings);
     free(config->health.rule);
     config->health.rule = NULL;
     config->health.rules = 0;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include "compose.h"
 #include "config.h"
+#include "show.h"
 #include "tidemark/api.h"
 #include "tidemark/ingest.h"
 #include "tidemark/log.h"
@@ -178,6 +179,8 @@ int main(int argc, char **argv)
         tide_option_help(stdout);
     else if (config.version)
         printf("tidemarkd %s\n", TIDEMARK_VERSION);
+    else if (config.show)
+        tide_config_show(&config, stdout);
     else if (config.check)
         puts("ok");
     else

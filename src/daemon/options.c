@@ -1,24 +1,20 @@
 /* One row per flag and key: adding an option is adding a row and a field. Reading, checking, help
  * and reload all walk this table; what a row cannot say (one key per signal, rules by glob) is in
- * config.c.
+ * config.c, what is done with a row in option_field.c, and what people are told of it in
+ * option_text.c.
  */
 #include "options.h"
 
-#include <assert.h>
-#include <errno.h>
-#include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "tidemark/log.h"
 #include "tidemark/tier.h"
+#include "tidemark/wire.h"
 
-#define KIB       INT64_C(1024)
-#define MIB       (1024 * KIB)
-#define TIB       (1024 * 1024 * MIB)
-#define DAY_S     INT64_C(86400)
-#define SOME_S    (INT64_C(1) << 31)
-#define FROM_CPUS INT64_C(-1) /* preset: processors - 1, at least 1 */
+#define KIB    INT64_C(1024)
+#define MIB    (1024 * KIB)
+#define TIB    (1024 * 1024 * MIB)
+#define DAY_S  INT64_C(86400)
+#define SOME_S (INT64_C(1) << 31)
 
 #define FIELD(name) \
     .at = offsetof(struct tide_config, name), .size = sizeof(((struct tide_config *)0)->name)
@@ -61,6 +57,10 @@ const struct tide_option tide_option[] = {
      .type = TIDE_OPTION_SWITCH,
      FIELD(check),
      .help = "print ok, or what is wrong, and leave"},
+    {.name = "--show-config",
+     .type = TIDE_OPTION_SWITCH,
+     FIELD(show),
+     .help = "print what is in effect, with origins, as JSON, and leave"},
     {.name = "--version",
      .type = TIDE_OPTION_SWITCH,
      FIELD(version),
@@ -170,6 +170,11 @@ const struct tide_option tide_option[] = {
      .unit = "bytes",
      .expected = "0 (no cap) or a whole number from 67108864 (64 MiB) to 70368744177664 (bytes)",
      .help = "the store grows no larger: oldest intervals go early; 0: no cap"},
+    {.name = "storage.migrate",
+     .type = TIDE_OPTION_BOOL,
+     FIELD(migrate),
+     .preset = false,
+     .help = "bring a store of an older schema to this one's at the start, with a backup"},
     {.name = "storage.map_bytes",
      .type = TIDE_OPTION_WHOLE,
      FIELD(map_bytes),
@@ -192,7 +197,7 @@ const struct tide_option tide_option[] = {
      FIELD(ingest_threads),
      .min = 1,
      .max = 64,
-     .preset = FROM_CPUS,
+     .preset = TIDE_PRESET_FROM_CPUS,
      .preset_text = "processors - 1",
      .help = "threads that read events"},
     {.name = "ingest.max_frame_bytes",
@@ -211,6 +216,36 @@ const struct tide_option tide_option[] = {
      .preset = 64 * MIB,
      .unit = "bytes",
      .help = "larger unpacked chunks are rejected"},
+    {.name = "ingest.max_unpacked_ratio",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(max_unpacked_ratio),
+     .min = 0,
+     .max = 1000000,
+     .preset = 1000,
+     .help = "chunks that unpack to more than so many times their size, and 1 MiB, are rejected; "
+             "0: none"},
+    {.name = "ingest.max_entries",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(max_entries),
+     .min = 1,
+     .max = 100000000,
+     .preset = 2000000,
+     .help = "chunks of more entries are rejected"},
+    {.name = "ingest.max_depth",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(max_depth),
+     .min = 4,
+     .max = TIDE_FRAME_DEPTH_MAX,
+     .preset = TIDE_FRAME_DEPTH_MAX,
+     .help = "requests nested deeper close their connection"},
+    {.name = "ingest.max_input_bytes",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(max_input_bytes),
+     .min = MIB,
+     .max = TIB,
+     .preset = 128 * MIB,
+     .unit = "bytes",
+     .help = "memory of all unfinished requests; at least two of the largest for each thread"},
     {.name = "ingest.gather_max_ms",
      .type = TIDE_OPTION_WHOLE,
      FIELD(gather_max_ms),
@@ -282,6 +317,41 @@ const struct tide_option tide_option[] = {
      .max = 64,
      .preset = 1,
      .help = "threads that answer"},
+    {.name = "http.max_connections",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(http_max_connections),
+     .min = 1,
+     .max = 65536,
+     .preset = 1024,
+     .help = "HTTP connections open at most; others are answered 503"},
+    {.name = "http.max_connections_per_address",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(http_max_connections_per_address),
+     .min = 1,
+     .max = 65536,
+     .preset = 256,
+     .help = "of these from one address (IPv6: one /64)"},
+    {.name = "http.request_timeout_s",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(http_request_timeout_s),
+     .min = 1,
+     .max = 3600,
+     .preset = 10,
+     .unit = "s",
+     .help = "a request must be there whole by then, however it drips in"},
+    {.name = "http.max_waiting_bytes",
+     .type = TIDE_OPTION_WHOLE,
+     FIELD(http_max_waiting_bytes),
+     .min = MIB,
+     .max = TIB,
+     .preset = 256 * MIB,
+     .unit = "bytes",
+     .help = "answers that readers have not taken yet, in all; beyond it the slowest are closed"},
+    {.name = "http.cors_origins",
+     .type = TIDE_OPTION_ORIGINS,
+     FIELD(http_cors_origins),
+     .preset_text = "none",
+     .help = "web pages of these origins may read answers: \"https://a.example\", or \"*\""},
     {.name = "dedup.window_s",
      .type = TIDE_OPTION_WHOLE,
      FIELD(dedup_window_s),
@@ -309,6 +379,11 @@ const struct tide_option tide_option[] = {
      FIELD(prometheus),
      .preset = true,
      .help = "serve /api/v3/metrics/prometheus"},
+    {.name = "auth.http_tokens_file",
+     .type = TIDE_OPTION_PATH,
+     FIELD(http_tokens_file),
+     .preset_text = "none",
+     .help = "hashed bearer tokens, without one nobody gets an answer; SIGHUP reads it again"},
     {.name = "auth.shared_key_file",
      .type = TIDE_OPTION_PATH,
      FIELD(access.shared_key_file),
@@ -385,320 +460,4 @@ const struct tide_option *tide_option_find(const char *name)
             return &tide_option[i];
     }
     return NULL;
-}
-
-#define NEAR_SIZE 64 /* longer names than any of ours are near to none */
-
-/* How many letters must be put in, taken out, changed or swapped with their neighbour to make b of
- * a. */
-static size_t distance(const char *a, const char *b)
-{
-    size_t row[3][NEAR_SIZE]; /* the row before the last, the last, this one */
-    const size_t a_len = strlen(a), b_len = strlen(b);
-
-    if (a_len >= NEAR_SIZE || b_len >= NEAR_SIZE)
-        return NEAR_SIZE;
-    for (size_t k = 0; k <= b_len; k++)
-        row[1][k] = k;
-    for (size_t i = 1; i <= a_len; i++) {
-        row[2][0] = i;
-        for (size_t k = 1; k <= b_len; k++) {
-            size_t best = row[1][k - 1] + (a[i - 1] != b[k - 1]);
-
-            if (row[1][k] + 1 < best)
-                best = row[1][k] + 1;
-            if (row[2][k - 1] + 1 < best)
-                best = row[2][k - 1] + 1;
-            if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1] &&
-                row[0][k - 2] + 1 < best)
-                best = row[0][k - 2] + 1;
-            row[2][k] = best;
-        }
-        memcpy(row[0], row[1], sizeof(row[0]));
-        memcpy(row[1], row[2], sizeof(row[1]));
-    }
-    return row[1][b_len];
-}
-
-bool tide_option_nearest(const char *name, char *ret, size_t size)
-{
-    size_t best = strlen(name) / 4 + 1;
-    bool found = false;
-
-    if (best > 4)
-        best = 4;
-    for (size_t i = 0; i < tide_options; i++) {
-        const char *known = tide_option[i].name;
-        char section[NEAR_SIZE];
-        size_t d;
-
-        /* a flag is never meant by a key, nor a key by a flag */
-        if ((name[0] == '-') != (known[0] == '-'))
-            continue;
-        snprintf(section, sizeof(section), "%.*s", (int)strcspn(known, "."), known);
-        if (!strchr(name, '.'))
-            known = section;
-        d = distance(name, known);
-        if (d < best || (d == best && !found)) {
-            best = d;
-            found = true;
-            snprintf(ret, size, "%s", known);
-        }
-    }
-    return found;
-}
-
-static int64_t *whole_field(struct tide_config *config, const struct tide_option *option)
-{
-    assert(option->size == sizeof(int64_t));
-    return (int64_t *)((char *)config + option->at);
-}
-
-static bool *bool_field(struct tide_config *config, const struct tide_option *option)
-{
-    assert(option->size == sizeof(bool));
-    return (bool *)((char *)config + option->at);
-}
-
-static int64_t preset_of(const struct tide_option *option)
-{
-    long processors;
-
-    if (option->preset != FROM_CPUS)
-        return option->preset;
-    processors = sysconf(_SC_NPROCESSORS_ONLN);
-    if (processors - 1 < option->min)
-        return option->min;
-    return processors - 1 > option->max ? option->max : processors - 1;
-}
-
-void tide_option_defaults(struct tide_config *config)
-{
-    memset(config, 0, sizeof(*config));
-    for (size_t i = 0; i < tide_options; i++) {
-        const struct tide_option *option = &tide_option[i];
-
-        switch (option->type) {
-        case TIDE_OPTION_WHOLE:
-        case TIDE_OPTION_WORD:
-            *whole_field(config, option) = preset_of(option);
-            break;
-        case TIDE_OPTION_BOOL:
-            *bool_field(config, option) = option->preset;
-            break;
-        case TIDE_OPTION_TEXT:
-            snprintf((char *)config + option->at, option->size, "%s",
-                     option->preset_text ? option->preset_text : "");
-            break;
-        case TIDE_OPTION_SWITCH:
-        case TIDE_OPTION_PAIR:
-        case TIDE_OPTION_PATH:
-        case TIDE_OPTION_THRESHOLD:
-        case TIDE_OPTION_RULES:
-        case TIDE_OPTION_SHARES:
-        case TIDE_OPTION_KEEPS:
-            break;
-        }
-    }
-    tide_thresholds_default(&config->health.defaults);
-}
-
-enum tide_rc tide_option_expected(const char *expected, const struct tide_value *value,
-                                  struct tide_err *err)
-{
-    switch (value->type) {
-    case TIDE_VALUE_NULL:
-        tide_err_set(err, "expected %s, got null", expected);
-        break;
-    case TIDE_VALUE_BOOL:
-        tide_err_set(err, "expected %s, got %s", expected, value->boolean ? "true" : "false");
-        break;
-    case TIDE_VALUE_NUMBER:
-        tide_err_set(err, "expected %s, got %.40s", expected, value->text);
-        break;
-    case TIDE_VALUE_STRING:
-        tide_err_set(err, "expected %s, got \"%.40s\"", expected, value->text);
-        break;
-    case TIDE_VALUE_OBJECT:
-        tide_err_set(err, "expected %s, got an object", expected);
-        break;
-    case TIDE_VALUE_ARRAY:
-        tide_err_set(err, "expected %s, got a list", expected);
-        break;
-    }
-    return TIDE_CONFIG;
-}
-
-static enum tide_rc assign_whole(struct tide_config *config, const struct tide_option *option,
-                                 const struct tide_value *value, struct tide_err *err)
-{
-    char expected[128];
-    char *end = NULL;
-    long long number = 0;
-
-    errno = 0;
-    if (value->type == TIDE_VALUE_NUMBER)
-        number = strtoll(value->text, &end, 10);
-    if (end && end != value->text && *end == '\0' && errno == 0 && number >= option->min &&
-        number <= option->max && (!option->fits || option->fits(number))) {
-        *whole_field(config, option) = number;
-        return TIDE_OK;
-    }
-    snprintf(expected, sizeof(expected), "a whole number from %" PRId64 " to %" PRId64 "%s%s%s",
-             option->min, option->max, option->unit ? " (" : "", option->unit ? option->unit : "",
-             option->unit ? ")" : "");
-    return tide_option_expected(option->expected ? option->expected : expected, value, err);
-}
-
-static enum tide_rc assign_word(struct tide_config *config, const struct tide_option *option,
-                                const struct tide_value *value, struct tide_err *err)
-{
-    char expected[128];
-    const char *word = option->words;
-
-    for (int64_t i = 0; value->type == TIDE_VALUE_STRING && *word; i++) {
-        size_t len = strcspn(word, " ");
-
-        if (strlen(value->text) == len && !memcmp(word, value->text, len)) {
-            *whole_field(config, option) = i;
-            return TIDE_OK;
-        }
-        word += len + (word[len] == ' ');
-    }
-    snprintf(expected, sizeof(expected), "one of: %s", option->words);
-    return tide_option_expected(expected, value, err);
-}
-
-static enum tide_rc assign_path(struct tide_config *config, const struct tide_option *option,
-                                const struct tide_value *value, struct tide_err *err)
-{
-    char expected[64];
-    char *field = (char *)config + option->at;
-
-    if (value->type == TIDE_VALUE_NULL) {
-        field[0] = '\0';
-        return TIDE_OK;
-    }
-    if (value->type == TIDE_VALUE_STRING && value->text[0] && strlen(value->text) < option->size) {
-        strcpy(field, value->text);
-        return TIDE_OK;
-    }
-    snprintf(expected, sizeof(expected), "the name of a file, 1 to %zu bytes", option->size - 1);
-    return tide_option_expected(expected, value, err);
-}
-
-enum tide_rc tide_option_assign(struct tide_config *config, const struct tide_option *option,
-                                const struct tide_value *value, struct tide_err *err)
-{
-    switch (option->type) {
-    case TIDE_OPTION_WHOLE:
-        return assign_whole(config, option, value, err);
-    case TIDE_OPTION_WORD:
-        return assign_word(config, option, value, err);
-    case TIDE_OPTION_BOOL:
-        if (value->type != TIDE_VALUE_BOOL)
-            return tide_option_expected("true or false", value, err);
-        *bool_field(config, option) = value->boolean;
-        return TIDE_OK;
-    case TIDE_OPTION_PATH:
-        return assign_path(config, option, value, err);
-    case TIDE_OPTION_SWITCH:
-    case TIDE_OPTION_TEXT:
-    case TIDE_OPTION_PAIR:
-    case TIDE_OPTION_THRESHOLD:
-    case TIDE_OPTION_RULES:
-    case TIDE_OPTION_SHARES:
-    case TIDE_OPTION_KEEPS:
-        break;
-    }
-    abort(); /* the caller handles the kinds above itself */
-}
-
-static bool same_shares(const struct tide_sample_rules *a, const struct tide_sample_rules *b)
-{
-    if (a->rules != b->rules)
-        return false;
-    for (size_t i = 0; i < a->rules; i++)
-        if (strcmp(a->rule[i].glob, b->rule[i].glob) != 0 || a->rule[i].share != b->rule[i].share)
-            return false;
-    return true;
-}
-
-static bool same_keeps(const struct tide_retention_rules *a, const struct tide_retention_rules *b)
-{
-    if (a->rules != b->rules)
-        return false;
-    for (size_t i = 0; i < a->rules; i++)
-        if (strcmp(a->rule[i].glob, b->rule[i].glob) != 0 ||
-            memcmp(a->rule[i].keep_s, b->rule[i].keep_s, sizeof(a->rule[i].keep_s)) != 0)
-            return false;
-    return true;
-}
-
-bool tide_option_same(const struct tide_option *option, const struct tide_config *a,
-                      const struct tide_config *b)
-{
-    const char *a_field = (const char *)a + option->at, *b_field = (const char *)b + option->at;
-
-    switch (option->type) {
-    case TIDE_OPTION_WHOLE:
-    case TIDE_OPTION_WORD:
-    case TIDE_OPTION_BOOL:
-        return !memcmp(a_field, b_field, option->size);
-    case TIDE_OPTION_TEXT:
-    case TIDE_OPTION_PATH:
-        return !strcmp(a_field, b_field);
-    case TIDE_OPTION_SHARES:
-        return same_shares(&a->sample, &b->sample);
-    case TIDE_OPTION_KEEPS:
-        return same_keeps(&a->retention, &b->retention);
-    case TIDE_OPTION_SWITCH:
-    case TIDE_OPTION_PAIR:
-    case TIDE_OPTION_THRESHOLD:
-    case TIDE_OPTION_RULES:
-        break;
-    }
-    return true;
-}
-
-static void help_row(FILE *out, const struct tide_option *option)
-{
-    char left[64], preset[64] = "";
-
-    snprintf(left, sizeof(left), "%s%s%s", option->name, option->argument ? " " : "",
-             option->argument ? option->argument : "");
-    if (option->preset_text)
-        snprintf(preset, sizeof(preset), " [%s]", option->preset_text);
-    else if (option->type == TIDE_OPTION_WHOLE)
-        snprintf(preset, sizeof(preset), " [%" PRId64 "%s%s]", option->preset,
-                 option->unit ? " " : "", option->unit ? option->unit : "");
-    else if (option->type == TIDE_OPTION_BOOL)
-        snprintf(preset, sizeof(preset), " [%s]", option->preset ? "true" : "false");
-    fprintf(out, "  %-31s %s%s\n", left, option->help, preset);
-}
-
-void tide_option_help(FILE *out)
-{
-    fputs("usage: tidemarkd [--config FILE] [--data-dir DIR] [--forward ADDR:PORT] [--http "
-          "ADDR:PORT]\n"
-          "                 [--set section.key=value]... [--check-config] [--version] [--help]\n\n"
-          "Takes module log events in the Fluentd Forward protocol, rolls them up, keeps the "
-          "roll-ups\n"
-          "on disk and answers questions about them over HTTP.\n\n",
-          out);
-    for (size_t i = 0; i < tide_options; i++) {
-        if (i && tide_option[i - 1].name[0] == '-' && tide_option[i].name[0] != '-')
-            fputs("\nKeys, for the file (sections are objects in it), for --set, and for the "
-                  "environment as\n"
-                  "TIDEMARK_SECTION_KEY. A flag beats --set, that the environment, that the "
-                  "file.\n\n",
-                  out);
-        help_row(out, &tide_option[i]);
-    }
-    fputs("\nSIGNAL:", out);
-    for (int i = 0; i < TIDE_SIGNAL_COUNT; i++)
-        fprintf(out, " %s", tide_signal_info[i].name);
-    fputs("\n\nSIGTERM and SIGINT stop it in order, SIGHUP reads the file again.\n"
-          "Exit: 0 ok, 1 failed, 2 usage, 69 unavailable, 74 I/O error, 78 bad configuration.\n",
-          out);
 }

@@ -13,10 +13,18 @@
 #include "tidemark/ingest.h"
 #include "tidemark/sample.h"
 
+/* Where keys were set: see show.h. */
+struct tide_setting;
+struct tide_settings {
+    struct tide_setting *item;
+    size_t count, capacity;
+};
+
 /* What the daemon runs on: every field is one row of the table. */
 struct tide_config {
-    bool help, version, check;
-    char file[1024]; /* "" = none */
+    bool help, version, check, show;
+    struct tide_settings settings; /* noted only if they are to be shown */
+    char file[1024];               /* "" = none */
     char data_dir[1024];
     char forward[256], http[256]; /* numeric "127.0.0.1:24224" or "[::1]:0" */
 
@@ -24,14 +32,19 @@ struct tide_config {
     int64_t raw_s, five_min_s, hour_s, day_s;
     int64_t fold_after_s, max_bytes, map_bytes, retry_s;
     int64_t ingest_threads, max_frame_bytes, max_unpacked_bytes, gather_max_ms;
+    int64_t max_unpacked_ratio, max_entries, max_depth, max_input_bytes;
     char unix_socket[108]; /* "" = none, as for the files of access */
     bool udp_heartbeat;
     struct tide_access_cfg access;
     int64_t max_connections, max_connections_per_address, max_unread_ack_bytes;
     int64_t handshake_timeout_s, idle_timeout_s, stall_timeout_s;
-    int64_t http_threads;
+    int64_t http_threads, http_max_connections, http_max_connections_per_address;
+    int64_t http_request_timeout_s, http_max_waiting_bytes;
+    char http_cors_origins[1024]; /* blank-separated, "*" = all, "" = none */
+    char http_tokens_file[1024];  /* "" = none */
     int64_t dedup_window_s, dedup_max_chunks, dedup_max_event_ids;
     char cert_file[1024], key_file[1024]; /* "" = none */
+    bool migrate;
     bool prometheus;
     bool allow_open;
     int64_t log_level; /* enum tide_level */
@@ -49,11 +62,14 @@ enum tide_option_type {
     TIDE_OPTION_BOOL,      /* -> bool */
     TIDE_OPTION_WORD,      /* one of words -> int64_t, its index */
     TIDE_OPTION_PATH,      /* key with the name of a file, null for none -> char[size] */
+    TIDE_OPTION_ORIGINS,   /* web origins, blank-separated, or "*" -> char[size] */
     TIDE_OPTION_THRESHOLD, /* stands for one key per signal and bound */
     TIDE_OPTION_RULES,     /* health.modules */
     TIDE_OPTION_SHARES,    /* sampling.modules */
     TIDE_OPTION_KEEPS      /* retention.modules */
 };
+
+#define TIDE_PRESET_FROM_CPUS INT64_C(-1) /* preset: processors - 1, within the range */
 
 struct tide_option {
     const char *name; /* "--http" or "ingest.threads" */
@@ -98,7 +114,8 @@ bool tide_option_nearest(const char *name, char *ret, size_t size);
 /* Puts every row's default into its field; leaves no pointer in config. */
 void tide_option_defaults(struct tide_config *config);
 
-/* Sets the field of a WHOLE, BOOL, WORD or PATH row. TIDE_CONFIG says what was expected. */
+/* Sets the field of a WHOLE, BOOL, WORD, PATH or ORIGINS row. TIDE_CONFIG says what was expected.
+ */
 enum tide_rc tide_option_assign(struct tide_config *config, const struct tide_option *option,
                                 const struct tide_value *value, struct tide_err *err);
 

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include "tidemark/bytes.h"
 
 struct reader {
     const char *name;
@@ -100,24 +101,13 @@ static bool take(struct reader *reader, char wanted)
     return true;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 /* Four hexadecimal digits; false leaves reader->at at the bad one. */
 static bool take_hex(struct reader *reader, uint32_t *ret)
 {
     uint32_t value = 0;
 
     for (int i = 0; i < 4; i++, reader->at++) {
-        int digit = reader->at < reader->end ? hex_digit(*reader->at) : -1;
+        int digit = reader->at < reader->end ? tide_hex_digit(*reader->at) : -1;
 
         if (digit < 0)
             return false;

@@ -4,85 +4,37 @@
  */
 #include "access.h"
 
-#include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "tidemark/log.h"
+#include "tidemark/secret.h"
 #include "tidemark/wire.h"
 #include "link.h"
 
-/* The whole file; *ret[*ret_len] is a 0. */
 static enum tide_rc read_file(const char *key, const char *name, char **ret, size_t *ret_len,
                               struct tide_err *err)
 {
-    char *text = malloc(TIDE_ACCESS_BYTES + 2);
-    size_t len = 0;
-    ssize_t got = 1;
-    int fd = -1;
+    enum tide_rc rc = tide_secret_read(name, TIDE_ACCESS_BYTES, ret, ret_len, err);
 
-    if (!text) {
-        tide_err_set(err, "%s %s: out of memory", key, name);
-        return TIDE_NO_MEMORY;
-    }
-    fd = open(name, O_RDONLY | O_CLOEXEC);
-    while (fd >= 0 && got != 0 && len <= TIDE_ACCESS_BYTES) {
-        got = read(fd, text + len, TIDE_ACCESS_BYTES + 1 - len);
-        if (got < 0 && errno != EINTR)
-            break;
-        len += got > 0 ? (size_t)got : 0;
-    }
-    if (fd < 0 || got < 0) {
-        tide_err_set(err, "%s %s: %s", key, name, strerror(errno));
-        goto failed;
-    }
-    if (len > TIDE_ACCESS_BYTES) {
-        tide_err_set(err, "%s %s: expected a file of at most %u bytes", key, name,
-                     TIDE_ACCESS_BYTES);
-        goto failed;
-    }
-    close(fd);
-    text[len] = '\0';
-    *ret = text;
-    *ret_len = len;
-    return TIDE_OK;
-
-failed:
-    if (fd >= 0)
-        close(fd);
-    OPENSSL_clear_free(text, len);
-    return TIDE_CONFIG;
-}
-
-/* A line ends at '\n', or at "\r\n". */
-static size_t line_len(const char *line, const char *end)
-{
-    const char *stop = memchr(line, '\n', (size_t)(end - line));
-    size_t len = (size_t)((stop ? stop : end) - line);
-
-    return len > 0 && line[len - 1] == '\r' ? len - 1 : len;
+    if (rc)
+        tide_err_wrap(err, "%s %s", key, name);
+    return rc;
 }
 
 static enum tide_rc read_key(struct tide_access *access, const char *name, struct tide_err *err)
 {
-    const char *end;
     enum tide_rc rc;
     size_t len;
 
     rc = read_file("auth.shared_key_file", name, &access->key_text, &access->key_size, err);
     if (rc)
         return rc;
-    end = access->key_text + access->key_size;
-    len = line_len(access->key_text, end);
-    if (len == 0 || len > TIDE_KEY_MAX || access->key_size > len + 2 ||
-        memchr(access->key_text, '\0', len)) {
+    len = tide_secret_only_line(access->key_text, access->key_size);
+    if (len == 0) {
         tide_err_set(err, "auth.shared_key_file %s: expected one line of 1 to %d bytes, the key",
-                     name, TIDE_KEY_MAX);
+                     name, TIDE_SECRET_MAX);
         return TIDE_CONFIG;
     }
     access->key = (struct tide_text){access->key_text, (uint32_t)len};
@@ -111,7 +63,7 @@ static bool read_user(const char *line, size_t len, struct tide_user *ret, bool 
         return false;
     ret->name = (struct tide_text){line, (uint32_t)(colon - line)};
     len -= ret->name.len + 1;
-    if (len == 0 || len > TIDE_KEY_MAX)
+    if (len == 0 || len > TIDE_SECRET_MAX)
         return false;
     ret->password = (struct tide_text){colon + 1, (uint32_t)len};
     *ret_taken = true;
@@ -139,7 +91,7 @@ static enum tide_rc read_users(struct tide_access *access, const char *name, str
         struct tide_user user;
         bool taken;
 
-        if (!read_user(line, line_len(line, end), &user, &taken)) {
+        if (!read_user(line, tide_secret_line(line, (size_t)(end - line)), &user, &taken)) {
             tide_err_set(err, "%s %s:%u: expected name:password, a name of at most %d bytes", key,
                          name, number, TIDE_PEER_NAME_MAX);
             return TIDE_CONFIG;
@@ -203,9 +155,7 @@ enum tide_rc tide_access_open(const struct tide_access_cfg *cfg, struct tide_acc
 
 static void warn_of(const char *key, const char *name)
 {
-    struct stat about;
-
-    if (name[0] && stat(name, &about) == 0 && (about.st_mode & S_IRWXO) != 0)
+    if (name[0] && tide_secret_exposed(name))
         tide_log(TIDE_WARNING, "ingest",
                  "%s %s: every user of this machine can get at it; chmod o= it", key, name);
 }
@@ -225,8 +175,8 @@ void tide_access_put(struct tide_access **access)
         return;
     tide_link_free_ca(gone);
     free(gone->user);
-    OPENSSL_clear_free(gone->key_text, gone->key_size);
-    OPENSSL_clear_free(gone->users_text, gone->users_size);
+    tide_secret_free(gone->key_text, gone->key_size);
+    tide_secret_free(gone->users_text, gone->users_size);
     free(gone);
 }
 

@@ -11,7 +11,6 @@
 #include "tidemark/event.h"
 #include "tidemark/ingest.h"
 
-#define TIDE_KEY_MAX      1024 /* bytes of the shared key and of a password */
 #define TIDE_USERS_MAX    10000
 #define TIDE_ACCESS_BYTES (4u << 20) /* of one of its files */
 

@@ -54,7 +54,9 @@ static bool make_room(struct tide_conn *conn, size_t len)
 static void queue_ack(struct tide_conn *conn, const struct tide_parcel *parcel)
 {
     struct tide_shard *shard = conn->shard;
-    size_t most = TIDE_ACK_OVERHEAD + (size_t)parcel->chunk_len, len;
+    size_t most = parcel->json ? TIDE_ACK_JSON_SIZE(parcel->chunk_len)
+                               : TIDE_ACK_OVERHEAD + (size_t)parcel->chunk_len;
+    size_t len;
 
     /* What came home at once may be more than that: only what the kernel does not take is unread.
      */
@@ -65,7 +67,8 @@ static void queue_ack(struct tide_conn *conn, const struct tide_parcel *parcel)
         tide_count(TIDE_COUNT_ACKS_DROPPED, 1);
         return;
     }
-    len = tide_reply_ack(conn->unsent + conn->unsent_len, parcel->chunk, parcel->chunk_len);
+    len = (parcel->json ? tide_reply_ack_json : tide_reply_ack)(conn->unsent + conn->unsent_len,
+                                                                parcel->chunk, parcel->chunk_len);
     assert(len <= most);
     conn->unsent_len += len;
     conn->unsent_acks++;

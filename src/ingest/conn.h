@@ -24,7 +24,7 @@
 /* Bytes of acks one peer may leave unread, unless configured; further ones are dropped. */
 #define TIDE_UNSENT_MAX (256u << 10)
 
-/* An unfinished frame up to here is outside the shard's memory budget. */
+/* An unfinished frame up to here is held at once; a larger one is asked whether there is memory. */
 #define TIDE_SMALL_INPUT (64u << 10)
 
 /* 5 s for a peer that is being closed to take its last acks, then 1 s to notice that we closed. */
@@ -55,6 +55,7 @@ struct tide_conn {
     bool reading, writing; /* the watch is set */
     bool eof;              /* the peer said FIN */
     bool greeted;          /* its first value was a request */
+    bool json;             /* its last value was JSON: blanks may follow */
     bool wondered;         /* why it says nothing: told */
     bool blocked;          /* held bytes may be whole values: consume them before reading on */
     bool doomed;           /* close at once: reset, or its parcel was dropped */
@@ -78,8 +79,10 @@ struct tide_conn {
     struct tide_frame_scan scan;
     uint8_t *held;
     size_t held_at, held_len, held_capacity;
-    uint64_t offset;    /* in the stream, of the first unconsumed byte */
-    int64_t arrival_us; /* of the last bytes received */
+    uint64_t offset;        /* in the stream, of the first unconsumed byte */
+    bool holding;           /* among the shard's holders of small buffers, ... */
+    uint64_t holding_since; /* ... for the frame that begins at this offset */
+    int64_t arrival_us;     /* of the last bytes received */
 
     /* output: acks not yet taken by the kernel are unsent[unsent_at, unsent_len) */
     uint8_t *unsent;
@@ -88,6 +91,7 @@ struct tide_conn {
 
     TAILQ_ENTRY(tide_conn) line_link;
     TAILQ_ENTRY(tide_conn) end_link;
+    TAILQ_ENTRY(tide_conn) holder_link;
     struct tide_conn *touched_next;
 
     uint8_t identity[17]; /* its part of a chunk's: the address without port, or who it has shown
@@ -126,7 +130,16 @@ void tide_conn_leave(struct tide_conn *conn);
 /* Closes a connection that keeps input memory and sends nothing. May free conn. */
 void tide_conn_refuse_stalled(struct tide_conn *conn);
 
+/* ---- value.c: whole values of the stream ---- */
+
+/* Takes whole values off the front of data while there are parcels for them; returns how many bytes
+ * went. */
+size_t tide_conn_consume(struct tide_conn *conn, const uint8_t *data, size_t len);
+
 /* ---- input.c: the bytes of an unfinished frame ---- */
+
+/* Shares out the shard's memory for input. */
+void tide_input_init(struct tide_shard *shard);
 
 /* Holds data[0, len), which may be part of what is held already, right-sized for what the frame
  * still needs. */
@@ -138,6 +151,13 @@ void tide_input_append(struct tide_conn *conn, const uint8_t *data, size_t len);
 /* Makes room behind the held bytes of a large frame. Returns false when the shard's memory budget
  * does not allow it now: wait in line. */
 bool tide_input_make_room(struct tide_conn *conn);
+
+/* Large frames wait for memory, or would have to: nobody should read more at once than makes a
+ * small buffer. */
+bool tide_input_is_tight(const struct tide_shard *shard);
+
+/* Who has to go for the small buffers to be within their budget; NULL: they are. */
+struct tide_conn *tide_input_oldest_over(const struct tide_shard *shard);
 
 /* It is worth trying: there is memory left, or nobody is favoured. */
 bool tide_input_may_grow(const struct tide_shard *shard);

@@ -5,8 +5,8 @@
 #include "tidemark/ingest.h"
 
 #include <stdlib.h>
+#include "tidemark/census.h"
 #include "access.h"
-#include "census.h"
 #include "heartbeat.h"
 #include "listener.h"
 #include "shard.h"

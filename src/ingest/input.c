@@ -2,31 +2,88 @@
  *
  * All connections of a shard receive into one buffer; only a cut frame leaves bytes behind, and
  * they are kept here. Small leftovers are right-sized. A large frame gets a buffer of the size it
- * declares (or a doubling one, when it does not declare any) and is received straight into it. The
- * large buffers of a shard share a budget: over it a connection waits in line before it grows, but
- * for one favoured connection, so that frames that each hold a half can not wait for each other.
+ * declares (or a doubling one, when it does not declare any) and is received straight into it.
  * Every byte is copied a bounded number of times, however the stream is cut.
+ *
+ * A shard's part of ingest.max_input_bytes is shared out in three. The large buffers have a budget:
+ * over it a connection waits in line before it grows, and meanwhile nobody reads more at once than
+ * makes a small one. One favoured connection may go on all the same, and what it may take is set
+ * aside, so that frames that each hold a half can not wait for each other. The small ones have the
+ * last quarter. They are there already when they are counted, so over it somebody has to go:
+ * whoever began the unfinished frame that is the oldest. A peer that sends gets its frame done long
+ * before that.
  */
 #include "conn.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include "tidemark/counter.h"
 #include "shard.h"
 
 #define TIDE_INPUT_SLACK 4096 /* behind the end a frame declares: its option follows there */
 #define TIDE_INPUT_STEP  256  /* small buffers are a multiple of this */
 
-/* What a buffer of this capacity takes from the budget. */
+void tide_input_init(struct tide_shard *shard)
+{
+    const struct tide_ingest_cfg *cfg = shard->cfg;
+    const size_t frame = cfg->max_frame_bytes + TIDE_INPUT_SLACK;
+    const size_t all = cfg->max_input_bytes ? cfg->max_input_bytes : TIDE_INPUT_BYTES;
+    const size_t share = all / cfg->threads;
+
+    shard->small_max = share / 4;
+    shard->input_max =
+        share - shard->small_max > 2 * frame ? share - shard->small_max - frame : frame;
+    TAILQ_INIT(&shard->holders);
+}
+
+/* What a buffer of this capacity takes from the budget of the large ones. */
 static size_t cost(size_t capacity)
 {
     return capacity > TIDE_SMALL_INPUT ? capacity : 0;
 }
 
+/* The buffer of conn has another capacity from now on. */
+static void book(struct tide_conn *conn, size_t capacity)
+{
+    struct tide_shard *shard = conn->shard;
+    const size_t before = conn->held_capacity;
+
+    shard->input_bytes += cost(capacity);
+    shard->input_bytes -= cost(before);
+    shard->small_bytes += capacity - cost(capacity);
+    shard->small_bytes -= before - cost(before);
+    conn->held_capacity = capacity;
+    if (capacity > before)
+        tide_count(TIDE_COUNT_INPUT_BYTES, capacity - before);
+    else
+        tide_uncount(TIDE_COUNT_INPUT_BYTES, before - capacity);
+}
+
+/* Who holds a small buffer stands in the order in which their frames began. Whoever waits for a
+ * parcel is not to blame for what it holds. */
+static void stand_in_order(struct tide_conn *conn)
+{
+    const bool holds = conn->held_capacity > cost(conn->held_capacity) && !conn->blocked;
+
+    if (conn->holding && holds && conn->holding_since == conn->offset)
+        return;
+    if (conn->holding)
+        TAILQ_REMOVE(&conn->shard->holders, conn, holder_link);
+    conn->holding = holds;
+    conn->holding_since = conn->offset;
+    if (holds)
+        TAILQ_INSERT_TAIL(&conn->shard->holders, conn, holder_link);
+}
+
+struct tide_conn *tide_input_oldest_over(const struct tide_shard *shard)
+{
+    return shard->small_bytes > shard->small_max ? TAILQ_FIRST(&shard->holders) : NULL;
+}
+
 /* The held bytes move to a buffer of another size (which holds them). */
 static bool resize(struct tide_conn *conn, size_t capacity)
 {
-    struct tide_shard *shard = conn->shard;
     uint8_t *moved;
 
     assert(capacity >= conn->held_len && conn->held_at == 0);
@@ -35,10 +92,8 @@ static bool resize(struct tide_conn *conn, size_t capacity)
         conn->doomed = true;
         return false;
     }
-    shard->input_bytes += cost(capacity);
-    shard->input_bytes -= cost(conn->held_capacity);
+    book(conn, capacity);
     conn->held = moved;
-    conn->held_capacity = capacity;
     return true;
 }
 
@@ -84,19 +139,28 @@ bool tide_input_may_grow(const struct tide_shard *shard)
     return !shard->favoured || shard->input_bytes < shard->input_max;
 }
 
-void tide_input_release(struct tide_conn *conn)
+bool tide_input_is_tight(const struct tide_shard *shard)
 {
-    if (conn->shard) {
-        conn->shard->input_bytes -= cost(conn->held_capacity);
-        if (conn->shard->favoured == conn)
-            conn->shard->favoured = NULL;
-    }
-    free(conn->held);
-    conn->held = NULL;
-    conn->held_at = conn->held_len = conn->held_capacity = 0;
+    return !TAILQ_EMPTY(&shard->memory_line) || shard->input_bytes >= shard->input_max;
 }
 
-void tide_input_hold(struct tide_conn *conn, const uint8_t *data, size_t len)
+static void let_go(struct tide_conn *conn)
+{
+    book(conn, 0);
+    if (conn->shard->favoured == conn)
+        conn->shard->favoured = NULL;
+    free(conn->held);
+    conn->held = NULL;
+    conn->held_at = conn->held_len = 0;
+}
+
+void tide_input_release(struct tide_conn *conn)
+{
+    let_go(conn);
+    stand_in_order(conn);
+}
+
+static void hold(struct tide_conn *conn, const uint8_t *data, size_t len)
 {
     const uint8_t *old_end = conn->held ? conn->held + conn->held_capacity : NULL;
     bool inside = conn->held && data >= conn->held && data <= old_end;
@@ -104,7 +168,7 @@ void tide_input_hold(struct tide_conn *conn, const uint8_t *data, size_t len)
     uint8_t *fresh;
 
     if (len == 0) {
-        tide_input_release(conn);
+        let_go(conn);
         return;
     }
     /* A large buffer stays while there is, or is going to be, something large in it. */
@@ -131,16 +195,21 @@ void tide_input_hold(struct tide_conn *conn, const uint8_t *data, size_t len)
     }
     fresh = malloc(capacity);
     if (!fresh) {
-        tide_input_release(conn);
+        let_go(conn);
         conn->doomed = true;
         return;
     }
     memcpy(fresh, data, len);
-    tide_input_release(conn);
+    let_go(conn);
+    book(conn, capacity);
     conn->held = fresh;
     conn->held_len = len;
-    conn->held_capacity = capacity;
-    conn->shard->input_bytes += cost(capacity);
+}
+
+void tide_input_hold(struct tide_conn *conn, const uint8_t *data, size_t len)
+{
+    hold(conn, data, len);
+    stand_in_order(conn);
 }
 
 void tide_input_append(struct tide_conn *conn, const uint8_t *data, size_t len)

@@ -16,9 +16,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include <event2/event_struct.h>
+#include "tidemark/census.h"
 #include "tidemark/counter.h"
 #include "tidemark/log.h"
-#include "census.h"
 #include "greet.h"
 #include "shard.h"
 

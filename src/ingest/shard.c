@@ -10,12 +10,12 @@
 #include "shard.h"
 
 #include <assert.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "tidemark/counter.h"
 #include "tidemark/log.h"
+#include "tidemark/thread.h"
 #include "deadline.h"
 #include "greet.h"
 #include "heartbeat.h"
@@ -296,10 +296,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 static void *run(void *arg)
 {
     struct tide_shard *shard = arg;
-    char name[16];
 
-    snprintf(name, sizeof(name), "ingest-%u", shard->index);
-    pthread_setname_np(pthread_self(), name);
     while (!drained(shard)) {
         bool more = !TAILQ_EMPTY(&shard->turn_line) && tide_shard_may_fold(shard);
 
@@ -335,9 +332,7 @@ enum tide_rc tide_shard_open(struct tide_shard *shard, unsigned index,
     shard->cfg = cfg;
     shard->commit = commit;
     shard->index = index;
-    shard->input_max = 4 * cfg->max_frame_bytes;
-    if (shard->input_max < TIDE_INPUT_BYTES)
-        shard->input_max = TIDE_INPUT_BYTES;
+    tide_input_init(shard);
     shard->unsent_max = cfg->max_unread_ack_bytes ? cfg->max_unread_ack_bytes : TIDE_UNSENT_MAX;
     atomic_init(&shard->stop_ms, -1);
     atomic_init(&shard->arriving, 0);
@@ -372,18 +367,12 @@ enum tide_rc tide_shard_open(struct tide_shard *shard, unsigned index,
 
 enum tide_rc tide_shard_start(struct tide_shard *shard, struct tide_err *err)
 {
-    sigset_t all, before;
-    int failed;
+    char name[TIDE_THREAD_NAME_MAX + 1];
+    enum tide_rc rc;
 
-    /* Signals are main's. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    failed = pthread_create(&shard->thread, NULL, run, shard);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failed) {
-        tide_err_set(err, "start thread of shard %u: %s", shard->index, strerror(failed));
-        return TIDE_IO;
-    }
+    snprintf(name, sizeof(name), "ingest-%u", shard->index);
+    if ((rc = tide_thread_start(&shard->thread, name, run, shard, err)))
+        return rc;
     shard->running = true;
     return TIDE_OK;
 }

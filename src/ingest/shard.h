@@ -25,8 +25,9 @@
 /* Bytes of acks that all peers of a shard together may leave unread. */
 #define TIDE_SHARD_UNSENT_MAX (32u << 20)
 
-/* Budget of large unfinished frames (four frames, if that is more; one more may lie above). */
-#define TIDE_INPUT_BYTES (64u << 20)
+/* Memory of unfinished frames over all shards, unless configured. Two of the largest frames for
+ * each shard are the least. */
+#define TIDE_INPUT_BYTES (128u << 20)
 
 #define TIDE_TURNS_PER_PASS 64
 #define TIDE_ARRIVALS_MAX   256 /* connections on their way to a shard */
@@ -76,8 +77,9 @@ struct tide_shard {
     struct tide_conn_list memory_line; /* large frames waiting for input memory */
     struct tide_conn_list ending;      /* ENDING and LINGERING */
     struct tide_conn *touched;         /* got acks in this batch */
-    size_t input_bytes;                /* capacity of large input buffers */
-    size_t input_max;
+    struct tide_conn_list holders;     /* of small input buffers, the oldest frame first */
+    size_t input_bytes, input_max; /* capacity of large input buffers; one frame may lie above */
+    size_t small_bytes, small_max; /* of small ones */
     struct tide_conn
         *favoured; /* may exceed the budget by one frame, so that somebody always gets on */
     size_t unsent_bytes, unsent_max; /* of all; of one connection */

@@ -175,27 +175,79 @@ static uint64_t nearest_rank(double q, uint64_t total)
     return rank < 1 ? 1 : rank > total ? total : rank;
 }
 
+/* The estimate for a sample in this bucket. */
+static double middle_us(unsigned bucket, double low, double high)
+{
+    double middle =
+        bucket == 0 ? 0.5 : sqrt(tide_hist_lower_us(bucket) * tide_hist_upper_us(bucket));
+
+    middle = middle < low ? low : middle > high ? high : middle;
+    return middle < 0 ? 0 : middle;
+}
+
+/* Plain addition, which takes several buckets at a time, wherever it cannot overflow. */
+static uint64_t total_of(const struct tide_hist *hist, bool *ret_plain)
+{
+    uint64_t total = 0, any = 0;
+
+    for (unsigned i = 0; i < hist->len; i++) {
+        total += hist->count[i];
+        any |= hist->count[i];
+    }
+    *ret_plain = any < UINT64_MAX / TIDE_HIST_BUCKETS;
+    return *ret_plain ? total : tide_hist_total(hist);
+}
+
+/* The first bucket at which at least `rank` samples are seen, going on from *at with *seen before
+ * it. */
+static void go_to_rank(const struct tide_hist *hist, uint64_t rank, bool plain, unsigned *at,
+                       uint64_t *seen)
+{
+    unsigned i = *at;
+    uint64_t sum = *seen;
+
+    if (plain)
+        while (sum + hist->count[i] < rank)
+            sum += hist->count[i++];
+    else
+        while (tide_add_sat(sum, hist->count[i]) < rank)
+            sum = tide_add_sat(sum, hist->count[i++]);
+    assert(i < hist->len);
+    *at = i;
+    *seen = sum;
+}
+
+void tide_hist_quantiles_us(const struct tide_hist *hist, const double *q, size_t count,
+                            uint64_t min_us, uint64_t max_us, double *ret_us)
+{
+    double low = (double)min_us - 0.5, high = (double)max_us + 0.5;
+    uint64_t total, seen = 0, rank, last = 0;
+    unsigned at = 0;
+    bool plain;
+
+    total = total_of(hist, &plain);
+    for (size_t i = 0; i < count; i++) {
+        assert(q[i] > 0 && q[i] <= 1);
+        if (total == 0) {
+            ret_us[i] = NAN;
+            continue;
+        }
+        rank = nearest_rank(q[i], total);
+        if (rank < last) { /* not in ascending order: from the start again */
+            at = 0;
+            seen = 0;
+        }
+        last = rank;
+        go_to_rank(hist, rank, plain, &at, &seen);
+        ret_us[i] = middle_us(hist->first + at, low, high);
+    }
+}
+
 double tide_hist_quantile_us(const struct tide_hist *hist, double q, uint64_t min_us,
                              uint64_t max_us)
 {
-    uint64_t total = tide_hist_total(hist), seen = 0, rank;
-    double low = (double)min_us - 0.5, high = (double)max_us + 0.5, middle;
-    unsigned i;
+    double us;
 
-    assert(q > 0 && q <= 1);
-    if (total == 0)
-        return NAN;
-    rank = nearest_rank(q, total);
-    for (i = 0; i < hist->len; i++) {
-        seen = tide_add_sat(seen, hist->count[i]);
-        if (seen >= rank)
-            break;
-    }
-    assert(i < hist->len);
-    if (hist->first + i == 0)
-        middle = 0.5;
-    else
-        middle = sqrt(tide_hist_lower_us(hist->first + i) * tide_hist_upper_us(hist->first + i));
-    middle = middle < low ? low : middle > high ? high : middle;
-    return middle < 0 ? 0 : middle;
+    tide_hist_quantiles_us(hist, &q, 1, min_us, max_us, &us);
+    return us;
 }

@@ -108,8 +108,7 @@ static void merge_gauges(struct tide_instance *into, const struct tide_instance 
         tide_gauge_merge(&into->gauge[gauge], &from->gauge[gauge]);
 }
 
-/* First index whose id is not below id. */
-static unsigned place_of(const struct tide_record *record, uint64_t id)
+unsigned tide_record_instance_place(const struct tide_record *record, uint64_t id)
 {
     unsigned low = 0, high = record->instances;
 
@@ -150,7 +149,7 @@ static struct tide_instance *insert_instance(struct tide_record *record, unsigne
  * which ids those are depends on the set alone, not on the order in which they came. */
 void tide_record_merge_instance(struct tide_record *into, const struct tide_instance *from)
 {
-    unsigned at = place_of(into, from->id), own;
+    unsigned at = tide_record_instance_place(into, from->id), own;
     struct tide_instance last;
 
     if (at < into->instances && into->instance[at].id == from->id) {
@@ -370,6 +369,13 @@ double tide_record_mean_us(const struct tide_record *record)
     if (record->tally.samples == 0)
         return NAN;
     return (double)record->tally.sum_us / (double)record->tally.samples;
+}
+
+void tide_record_quantiles_us(const struct tide_record *record, const double *q, size_t count,
+                              double *ret_us)
+{
+    tide_hist_quantiles_us(&record->hist, q, count, record->tally.min_us, record->tally.max_us,
+                           ret_us);
 }
 
 double tide_record_quantile_us(const struct tide_record *record, double q)

@@ -244,12 +244,15 @@ static double rate_seconds(const struct tide_current *current, int64_t from_s, i
     return seconds > interval_s ? seconds : interval_s;
 }
 
+const double tide_usual_quantile[TIDE_USUAL_QUANTILES] = {0.50, 0.95, 0.99};
+
 /* The part that a module and the fleet compute alike; gauges and in-flight are the caller's. */
 static void figures_of(const struct tide_current *current, const struct tide_tally *life,
                        const struct tide_record *window, struct tide_figures *ret)
 {
     const struct tide_tally *counted = current->windowed ? &window->tally : life;
     const struct tide_tally *tally = &window->tally;
+    double usual[TIDE_USUAL_QUANTILES];
 
     ret->total = counted->requests;
     ret->failed = counted->failed;
@@ -260,9 +263,10 @@ static void figures_of(const struct tide_current *current, const struct tide_tal
         tally->requests ? (double)(tally->requests - tally->failed) / (double)tally->requests : NAN;
     ret->samples = tally->samples;
     ret->mean_ms = tide_record_mean_us(window) / 1e3;
-    ret->p50_ms = tide_record_quantile_us(window, 0.50) / 1e3;
-    ret->p95_ms = tide_record_quantile_us(window, 0.95) / 1e3;
-    ret->p99_ms = tide_record_quantile_us(window, 0.99) / 1e3;
+    tide_record_quantiles_us(window, tide_usual_quantile, TIDE_USUAL_QUANTILES, usual);
+    ret->p50_ms = usual[0] / 1e3;
+    ret->p95_ms = usual[1] / 1e3;
+    ret->p99_ms = usual[2] / 1e3;
     ret->min_ms = tally->samples ? (double)tally->min_us / 1e3 : NAN;
     ret->max_ms = tally->samples ? (double)tally->max_us / 1e3 : NAN;
     ret->throughput_rps =
@@ -510,6 +514,26 @@ enum tide_rc tide_current_fleet(struct tide_current *current, tide_line_fn *take
     }
     tide_record_fini(&fleet.sum);
     return rc;
+}
+
+enum tide_rc tide_current_fleet_lines(struct tide_query *query, uint32_t window_s,
+                                      tide_line_fn *take, struct tide_fleet_view *ret,
+                                      struct tide_err *err)
+{
+    struct tide_current current;
+    struct tide_lines lines = {0};
+    enum tide_rc rc = tide_current_open(&current, query, window_s, err);
+
+    if (rc == TIDE_OK)
+        rc = tide_current_fleet(&current, take, &lines, ret, err);
+    tide_current_close(&current);
+    if (rc) {
+        tide_lines_fini(&lines);
+        return rc;
+    }
+    ret->line = lines.line;
+    ret->lines = lines.count;
+    return TIDE_OK;
 }
 
 int tide_trouble_order(const struct tide_module_line *a, const struct tide_module_line *b)

@@ -81,6 +81,10 @@ enum tide_rc tide_current_judge(const struct tide_current *current,
 
 /* ---- small pure parts, shared with history ---- */
 
+/* p50, p95, p99: what every answer has. */
+#define TIDE_USUAL_QUANTILES 3
+extern const double tide_usual_quantile[TIDE_USUAL_QUANTILES];
+
 /* A gauge as people want it: its mean (cpu) or its last value, unscaled; NAN without a sample. */
 double tide_gauge_shown(enum tide_gauge gauge, const struct tide_gauge_state *state);
 double tide_gauge_shown_max(enum tide_gauge gauge, const struct tide_gauge_state *state);
@@ -118,6 +122,12 @@ struct tide_lines {
 /* Moves a line to the end of the list. */
 enum tide_rc tide_lines_add(struct tide_lines *lines, struct tide_module_line *line);
 void tide_lines_fini(struct tide_lines *lines);
+
+/* One question from its opening to its end, for the fleet and the lines that take, whose arg is a
+ * struct tide_lines, puts into the view. */
+enum tide_rc tide_current_fleet_lines(struct tide_query *query, uint32_t window_s,
+                                      tide_line_fn *take, struct tide_fleet_view *ret,
+                                      struct tide_err *err);
 
 /* 0: same place; critical before degraded before healthy before no_data, then the lower score, then
  * the name. */

@@ -22,20 +22,9 @@ static int worst_first(const void *a, const void *b)
 enum tide_rc tide_query_health(struct tide_query *query, uint32_t window_s,
                                struct tide_fleet_view *ret, struct tide_err *err)
 {
-    struct tide_current current;
-    struct tide_lines lines = {0};
-    enum tide_rc rc = tide_current_open(&current, query, window_s, err);
+    enum tide_rc rc = tide_current_fleet_lines(query, window_s, take_troubled, ret, err);
 
-    if (rc == TIDE_OK)
-        rc = tide_current_fleet(&current, take_troubled, &lines, ret, err);
-    tide_current_close(&current);
-    if (rc) {
-        tide_lines_fini(&lines);
-        return rc;
-    }
-    if (lines.count > 1)
-        qsort(lines.line, lines.count, sizeof(*lines.line), worst_first);
-    ret->line = lines.line;
-    ret->lines = lines.count;
-    return TIDE_OK;
+    if (rc == TIDE_OK && ret->lines > 1)
+        qsort(ret->line, ret->lines, sizeof(*ret->line), worst_first);
+    return rc;
 }

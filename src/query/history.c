@@ -138,6 +138,7 @@ static enum tide_rc add_point(struct build *build)
     const struct tide_tally *tally = &record->tally;
     struct tide_point *point;
     int64_t end_s = build->bucket_s + view->step_s;
+    double usual[TIDE_USUAL_QUANTILES] = {NAN, NAN, NAN};
 
     if (view->points == build->capacity) {
         size_t capacity = build->capacity ? build->capacity * 2 : 128;
@@ -154,20 +155,23 @@ static enum tide_rc add_point(struct build *build)
         point->quantile_ms = malloc(ask->quantiles * sizeof(double));
         if (!point->quantile_ms)
             return TIDE_NO_MEMORY;
+        tide_record_quantiles_us(record, ask->quantile, ask->quantiles, point->quantile_ms);
         for (size_t i = 0; i < ask->quantiles; i++)
-            point->quantile_ms[i] = tide_record_quantile_us(record, ask->quantile[i]) / 1e3;
+            point->quantile_ms[i] /= 1e3;
     }
     if (ask->histogram)
         tide_hist_copy(&point->hist, &record->hist);
+    if (!ask->no_percentiles)
+        tide_record_quantiles_us(record, tide_usual_quantile, TIDE_USUAL_QUANTILES, usual);
     point->start_s = build->bucket_s;
     point->requests = tally->requests;
     point->failed = tally->failed;
     point->errors = tally->errors;
     point->mean_ms = tide_record_mean_us(record) / 1e3;
     point->min_ms = tally->samples ? (double)tally->min_us / 1e3 : NAN;
-    point->p50_ms = tide_record_quantile_us(record, 0.50) / 1e3;
-    point->p95_ms = tide_record_quantile_us(record, 0.95) / 1e3;
-    point->p99_ms = tide_record_quantile_us(record, 0.99) / 1e3;
+    point->p50_ms = usual[0] / 1e3;
+    point->p95_ms = usual[1] / 1e3;
+    point->p99_ms = usual[2] / 1e3;
     point->max_ms = tally->samples ? (double)tally->max_us / 1e3 : NAN;
     point->throughput_rps = (double)tally->requests / (double)view->step_s;
     for (int g = 0; g < TIDE_GAUGE_COUNT; g++) {
@@ -203,10 +207,11 @@ static bool take_record(void *arg, uint32_t module, int64_t start_s,
             view->before_s = build->bucket_s;
             return false;
         }
-        tide_record_reset(&build->bucket);
+        tide_record_copy(&build->bucket, record);
         build->bucket_s = bucket_s;
-        build->flags = 0;
+        build->flags = flags;
         build->filling = true;
+        return true;
     }
     tide_record_merge(&build->bucket, record);
     build->flags |= flags;
@@ -223,6 +228,7 @@ enum tide_rc tide_query_history(struct tide_query *query, const struct tide_hist
     enum tide_rc rc;
 
     assert(ask->limit > 0 && ask->quantiles <= TIDE_QUANTILES_MAX);
+    assert(!ask->no_percentiles || (!ask->histogram && !ask->quantiles));
     memset(ret, 0, sizeof(*ret));
     tide_record_init(&build.bucket);
     rc = tide_snapshot_open(query->store, &snapshot, err);
@@ -239,7 +245,9 @@ enum tide_rc tide_query_history(struct tide_query *query, const struct tide_hist
     if (rc)
         goto out;
     ret->closed = (ret->to_s + build.grace_s) * 1000000 <= build.now_us;
+    span.no_hist = ask->no_percentiles;
     span.from_s = ret->from_s;
+    span.merged = ask->aggregate;
     span.to_s = ret->to_s < ask->before_s ? ret->to_s : ask->before_s;
     rc = tide_snapshot_range(snapshot, module.id, &span, take_record, &build);
     if (rc == TIDE_OK)

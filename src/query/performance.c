@@ -47,18 +47,5 @@ static enum tide_rc take_slow(void *arg, const struct tide_module *module,
 enum tide_rc tide_query_performance(struct tide_query *query, uint32_t window_s,
                                     struct tide_fleet_view *ret, struct tide_err *err)
 {
-    struct tide_current current;
-    struct tide_lines lines = {0};
-    enum tide_rc rc = tide_current_open(&current, query, window_s, err);
-
-    if (rc == TIDE_OK)
-        rc = tide_current_fleet(&current, take_slow, &lines, ret, err);
-    tide_current_close(&current);
-    if (rc) {
-        tide_lines_fini(&lines);
-        return rc;
-    }
-    ret->line = lines.line;
-    ret->lines = lines.count;
-    return TIDE_OK;
+    return tide_current_fleet_lines(query, window_s, take_slow, ret, err);
 }

@@ -1,261 +1,48 @@
 /* entry - one record map -> one tide_event.
  *
- * One pass over the map, in the order the client wrote it. A value is checked where it is met: the
- * wrong type or range of a field that carries the event's meaning (module, kind, time, duration,
- * outcome, sampling) rejects the event, that of any other leaves the field out. The walk goes on
- * after a rejection, because the next entry begins where this map ends. nil is "absent" everywhere;
- * of a key given twice the last usable value counts.
+ * One pass over the map, in the order the client wrote it. A value is checked where it is met
+ * (draft.h); what came under another producer's name for a field waits until the end (alias.h). The
+ * walk goes on after a rejection, because the next entry begins where this map ends. nil is
+ * "absent" everywhere; of a key given twice the last usable value counts.
  */
 #include "tidemark/wire.h"
 
 #include <assert.h>
-#include <math.h>
+#include "tidemark/bytes.h"
 #include "tidemark/counter.h"
-#include "tidemark/ledger.h"
-#include "cursor.h"
-#include "keys.h"
-#include "moment.h"
-#include "number.h"
-#include "text.h"
+#include "alias.h"
+#include "draft.h"
 
-#define STATUS_MAX       999999
 #define STATUS_FAILED    500
 #define SAMPLE_HASH_SEED UINT64_C(0x74696465736d706c) /* fixed: a resend must weigh the same */
-
-/* What is known of the event before its fields are weighed against each other. */
-struct draft {
-    int reason; /* of the rejection, -1: none yet; the first one stays */
-    int kind;   /* -1: absent */
-    bool unknown_kind;
-    bool has_success, success;
-    bool has_status;
-    int32_t status;
-    uint32_t bad_fields;
-    uint32_t bad_metric; /* bad name or value: matters only for event "metric", as ... */
-    bool has_value;      /* ... the good ones do, which wait in the event */
-    double sample_rate;  /* 0: absent */
-};
-
-static void reject(struct draft *draft, enum tide_entry_reason reason)
-{
-    if (draft->reason < 0)
-        draft->reason = (int)reason;
-}
-
-/* ---- setters: the value has the right type, is its content usable? ---- */
-
-static void set_module(struct tide_text text, struct tide_event *ev, struct draft *draft)
-{
-    if (tide_text_is_name(text.start, text.len))
-        ev->module = text;
-    else
-        reject(draft, TIDE_ENTRY_BAD_MODULE_ID);
-}
-
-/* room: readable bytes from the text on */
-static inline void set_kind(struct tide_text text, size_t room, struct draft *draft)
-{
-    draft->kind = tide_kind_find(text.start, text.len, room);
-    draft->unknown_kind = draft->kind < 0;
-    if (draft->unknown_kind)
-        draft->kind = TIDE_EVENT_DEBUG;
-}
-
-static void set_duration(const struct tide_number *ms, struct tide_event *ev, struct draft *draft)
-{
-    if (ms->real >= 0 && ms->real * 1000 <= (double)TIDE_DURATION_MAX_US) {
-        ev->duration_us = ms->real * 1000 + 0.0; /* + 0.0: no negative zero */
-        ev->has_duration = true;
-    } else {
-        reject(draft, TIDE_ENTRY_BAD_DURATION);
-    }
-}
-
-static void set_status(const struct tide_number *status, struct draft *draft)
-{
-    if (status->real >= 0 && status->real <= STATUS_MAX &&
-        status->real == (double)(int32_t)status->real) {
-        draft->status = (int32_t)status->real;
-        draft->has_status = true;
-    } else {
-        reject(draft, TIDE_ENTRY_BAD_STATUS);
-    }
-}
-
-static inline void set_gauge(const struct tide_number *number, enum tide_gauge gauge, int64_t scale,
-                             struct tide_event *ev, struct draft *draft)
-{
-    int64_t scaled;
-
-    if (number->is_whole && number->whole <= (uint64_t)TIDE_GAUGE_VALUE_MAX &&
-        !__builtin_mul_overflow((int64_t)number->whole, scale, &scaled) &&
-        scaled <= TIDE_GAUGE_VALUE_MAX) {
-        ev->gauge[gauge] = scaled;
-    } else if (number->real >= 0 && number->real * (double)scale < (double)TIDE_GAUGE_VALUE_MAX) {
-        ev->gauge[gauge] = (int64_t)(number->real * (double)scale + 0.5);
-    } else {
-        draft->bad_fields++;
-        return;
-    }
-    ev->gauges |= (uint8_t)(1u << gauge);
-}
-
-/* Millionths, half away from zero. Small values are scaled as they are, which rounds away what
- * binary fractions add to decimal ones (1.0000005); large ones in two parts, since their millionths
- * need more bits than a double has. */
-static void set_value(double value, struct tide_event *ev, struct draft *draft)
-{
-    int64_t whole;
-
-    if (!(__builtin_fabs(value) < TIDE_METRIC_MAX)) {
-        draft->bad_metric++;
-        return;
-    }
-    whole = __builtin_fabs(value) < 0x1p33 ? 0 : (int64_t)value;
-    ev->value = whole * TIDE_METRIC_SCALE + llround((value - (double)whole) * TIDE_METRIC_SCALE);
-    draft->has_value = true;
-}
-
-static void set_id(struct tide_text text, struct tide_text *id)
-{
-    *id = text;
-    if (text.len > TIDE_ID_MAX)
-        id->len = (uint32_t)tide_text_cut(text.start, text.len, TIDE_ID_MAX);
-}
-
-static void set_success(bool truth, struct draft *draft)
-{
-    draft->success = truth;
-    draft->has_success = true;
-}
-
-/* ---- a field whose value has any type and encoding ---- */
-
-static struct tide_text *id_of(unsigned field, struct tide_event *ev)
-{
-    return field == TIDE_FIELD_CORRELATION ? &ev->correlation
-           : field == TIDE_FIELD_INSTANCE  ? &ev->instance
-                                           : &ev->event_id;
-}
-
-/* Anything but an empty text or false says that there was an error, even when it is no text that
- * could be kept. */
-static void set_error(const struct tide_value *value, struct tide_event *ev)
-{
-    if (tide_value_is_text(value))
-        ev->error = tide_value_text(value);
-    else if (value->type == TIDE_BOOL && !value->truth)
-        ev->error = (struct tide_text){NULL, 0};
-    else
-        ev->error = (struct tide_text){"error", 5};
-}
-
-static __attribute__((noinline)) void set_field(unsigned field, const struct tide_value *value,
-                                                bool bare, struct tide_event *ev,
-                                                struct draft *draft)
-{
-    struct tide_number number;
-
-    switch (field) {
-    case TIDE_FIELD_MODULE:
-        if (tide_value_is_text(value))
-            set_module(tide_value_text(value), ev, draft);
-        else
-            reject(draft, TIDE_ENTRY_BAD_MODULE_ID);
-        break;
-    case TIDE_FIELD_EVENT:
-        if (tide_value_is_text(value))
-            set_kind(tide_value_text(value), 0, draft);
-        else
-            reject(draft, TIDE_ENTRY_BAD_EVENT);
-        break;
-    case TIDE_FIELD_TIMESTAMP:
-        if (bare && !tide_moment_read_field(value, &ev->time_us))
-            reject(draft, TIDE_ENTRY_BAD_TIME);
-        break;
-    case TIDE_FIELD_SUCCESS:
-        if (value->type == TIDE_BOOL)
-            set_success(value->truth, draft);
-        else
-            reject(draft, TIDE_ENTRY_BAD_SUCCESS);
-        break;
-    case TIDE_FIELD_DURATION:
-        if (tide_number_read(value, &number))
-            set_duration(&number, ev, draft);
-        else
-            reject(draft, TIDE_ENTRY_BAD_DURATION);
-        break;
-    case TIDE_FIELD_STATUS:
-        if (tide_number_read(value, &number))
-            set_status(&number, draft);
-        else
-            reject(draft, TIDE_ENTRY_BAD_STATUS);
-        break;
-    case TIDE_FIELD_ERROR:
-        set_error(value, ev);
-        break;
-    case TIDE_FIELD_HEALTHY:
-        if (value->type == TIDE_BOOL) {
-            ev->healthy = value->truth;
-            ev->has_healthy = true;
-        } else {
-            draft->bad_fields++;
-        }
-        break;
-    case TIDE_FIELD_CORRELATION:
-    case TIDE_FIELD_INSTANCE:
-    case TIDE_FIELD_EVENT_ID:
-        if (tide_value_is_text(value))
-            set_id(tide_value_text(value), id_of(field, ev));
-        else
-            draft->bad_fields++;
-        break;
-    case TIDE_FIELD_SAMPLE_RATE:
-        if (tide_number_read(value, &number) && number.real >= TIDE_SAMPLE_RATE_MIN &&
-            number.real <= 1)
-            draft->sample_rate = number.real;
-        else
-            reject(draft, TIDE_ENTRY_BAD_SAMPLE_RATE);
-        break;
-    case TIDE_FIELD_NAME:
-        if (tide_value_is_text(value) && tide_text_is_name((const char *)value->data, value->len))
-            ev->metric = tide_value_text(value);
-        else
-            draft->bad_metric++;
-        break;
-    case TIDE_FIELD_VALUE:
-        if (tide_number_read(value, &number))
-            set_value(number.real, ev, draft);
-        else
-            draft->bad_metric++;
-        break;
-    default:
-        if (tide_number_read(value, &number))
-            set_gauge(&number, (enum tide_gauge)(field - TIDE_FIELD_GAUGE),
-                      tide_gauge_info[field - TIDE_FIELD_GAUGE].scale, ev, draft);
-        else
-            draft->bad_fields++;
-        break;
-    }
-}
 
 /* One key and its value in any encoding. Returns where they end, NULL when they are not
  * well-formed. The cursor comes and goes by value: the caller's stays in registers, which is worth
  * a third of the whole decoding. */
-static __attribute__((noinline)) const uint8_t *
-read_pair(struct tide_cursor cursor, bool bare, struct tide_event *ev, struct draft *draft)
+static __attribute__((noinline)) const uint8_t *read_pair(struct tide_cursor cursor, bool bare,
+                                                          struct tide_event *ev,
+                                                          struct tide_draft *draft,
+                                                          struct tide_other *other)
 {
     struct tide_value key, value;
-    unsigned field = TIDE_FIELD_UNKNOWN;
+    const uint8_t *at;
+    unsigned field;
 
     if (!tide_cursor_read(&cursor, &key) || !tide_cursor_skip_inside(&cursor, &key))
         return NULL;
-    if (tide_value_is_text(&key))
-        field = tide_field_find_any((const char *)key.data, key.len);
+    at = cursor.at;
     if (!tide_cursor_read(&cursor, &value))
         return NULL;
-    if (field != TIDE_FIELD_UNKNOWN && value.type != TIDE_NIL)
-        set_field(field, &value, bare, ev, draft);
+    if (value.type != TIDE_NIL && tide_value_is_text(&key)) {
+        const char *name = (const char *)key.data;
+
+        if (value.type == TIDE_MAP && value.len > 0 && tide_alias_is_object(name, key.len))
+            return tide_alias_open(&key, cursor, value.len, draft, other);
+        if ((field = tide_field_find(name, key.len)) != TIDE_FIELD_UNKNOWN)
+            tide_draft_set(field, &value, bare, ev, draft);
+        else
+            tide_alias_note(name, key.len, at, draft, other);
+    }
     return tide_cursor_skip_inside(&cursor, &value) ? cursor.at : NULL;
 }
 
@@ -345,7 +132,7 @@ static inline const uint8_t *take_number(const uint8_t *at, struct tide_number *
 
 /* A scale above 1 stands for decimals: the number then is a double more often than not. */
 static inline const uint8_t *take_gauge(const uint8_t *at, enum tide_gauge gauge, int64_t scale,
-                                        struct tide_event *ev, struct draft *draft)
+                                        struct tide_event *ev, struct tide_draft *draft)
 {
     struct tide_number number;
     const uint8_t *end = NULL;
@@ -358,15 +145,25 @@ static inline const uint8_t *take_gauge(const uint8_t *at, enum tide_gauge gauge
     }
     end = take_number(at, &number);
     if (end)
-        set_gauge(&number, gauge, scale, ev, draft);
+        tide_draft_gauge(&number, gauge, scale, ev, draft);
     return end;
+}
+
+/* Where a scalar or a short text ends that nobody looks at. */
+static inline const uint8_t *step_over(const uint8_t *at, const uint8_t *end)
+{
+    size_t size = tide_value_size[at[0]];
+
+    if (at[0] == 0xd9)
+        size = 2 + (size_t)at[1];
+    return size > 0 && size <= (size_t)(end - at) ? at + size : NULL;
 }
 
 /* Reads one pair and moves the cursor behind it. False: nothing happened. */
 static inline bool read_pair_fast(struct tide_cursor *cursor, struct tide_event *ev,
-                                  struct draft *draft)
+                                  struct tide_draft *draft, struct tide_other *other)
 {
-    const uint8_t *at = cursor->at, *end = cursor->end;
+    const uint8_t *at = cursor->at, *end = cursor->end, *next;
     struct tide_text text;
     struct tide_number number;
     const char *key;
@@ -382,37 +179,37 @@ static inline bool read_pair_fast(struct tide_cursor *cursor, struct tide_event 
     case TIDE_FIELD_MODULE:
         if (!(at = take_text(at, end, &text)))
             return false;
-        set_module(text, ev, draft);
+        tide_draft_module(text, ev, draft);
         break;
     case TIDE_FIELD_EVENT:
         if (!(at = take_text(at, end, &text)))
             return false;
-        set_kind(text, (size_t)(end - (const uint8_t *)text.start), draft);
+        tide_draft_kind(text, (size_t)(end - (const uint8_t *)text.start), draft);
         break;
     case TIDE_FIELD_CORRELATION:
         if (!(at = take_text(at, end, &text)))
             return false;
-        set_id(text, &ev->correlation);
+        tide_draft_id(text, &ev->correlation);
         break;
     case TIDE_FIELD_INSTANCE:
         if (!(at = take_text(at, end, &text)))
             return false;
-        set_id(text, &ev->instance);
+        tide_draft_id(text, &ev->instance);
         break;
     case TIDE_FIELD_SUCCESS:
         if (!(at = take_truth(at, &truth)))
             return false;
-        set_success(truth, draft);
+        tide_draft_success(truth, draft);
         break;
     case TIDE_FIELD_DURATION:
         if (!(at = take_number(at, &number)))
             return false;
-        set_duration(&number, ev, draft);
+        tide_draft_duration(number.real * 1000, ev, draft);
         break;
     case TIDE_FIELD_STATUS:
         if (!(at = take_whole(at, &number)))
             return false;
-        set_status(&number, draft);
+        tide_draft_status(&number, draft);
         break;
 #define TIDE_X(id, field, scale, gather)                               \
     case TIDE_FIELD_GAUGE + TIDE_GAUGE_##id:                           \
@@ -422,10 +219,11 @@ static inline bool read_pair_fast(struct tide_cursor *cursor, struct tide_event 
         TIDE_GAUGES(TIDE_X)
 #undef TIDE_X
     case TIDE_FIELD_UNKNOWN:
-        if (tide_value_size[at[0]] == 0 || (size_t)(end - at) < tide_value_size[at[0]] ||
-            tide_field_find_alias(key, len) != TIDE_FIELD_UNKNOWN)
+        if (!(next = step_over(at, end)))
             return false;
-        at += tide_value_size[at[0]];
+        if (tide_alias_is_likely(key, len) && *at != 0xc0)
+            tide_alias_note(key, len, at, draft, other);
+        at = next;
         break;
     default:
         return false;
@@ -442,28 +240,22 @@ static inline bool read_pair_fast(struct tide_cursor *cursor, struct tide_event 
  * of one pair need not wait for those of the pair before (measured: half the cycles of decoding).
  * A field that is absent costs one comparison. */
 
-static inline uint64_t load8(const void *from)
-{
-    uint64_t word;
-
-    memcpy(&word, from, sizeof(word));
-    return word;
-}
-
 /* at[0, size) is the key with its header; both have room for a word. Two words, which may overlap,
  * are one comparison; what lies behind a shorter key is masked. */
 static inline bool same_key(const uint8_t *at, const void *key, size_t size)
 {
     if (size < 8)
-        return (load8(at) ^ load8(key)) << (64 - 8 * size) == 0;
-    return ((load8(at) ^ load8(key)) |
-            (load8(at + size - 8) ^ load8((const uint8_t *)key + size - 8))) == 0;
+        return (tide_load8(at) ^ tide_load8(key)) << (64 - 8 * size) == 0;
+    return ((tide_load8(at) ^ tide_load8(key)) |
+            (tide_load8(at + size - 8) ^ tide_load8((const uint8_t *)key + size - 8))) == 0;
 }
 
 /* Reads the pairs from the cursor on that come in the usual order, at most `left`; returns how many
  * are left. */
-static inline uint32_t read_usual(struct tide_cursor *cursor, uint32_t left, struct tide_event *ev,
-                                  struct draft *draft)
+static inline __attribute__((always_inline)) uint32_t read_usual(struct tide_cursor *cursor,
+                                                                 uint32_t left,
+                                                                 struct tide_event *ev,
+                                                                 struct tide_draft *draft)
 {
     const uint8_t *at = cursor->at, *end = cursor->end, *value, *next;
     const uint8_t *last; /* where a pair may begin at the latest */
@@ -491,17 +283,18 @@ static inline uint32_t read_usual(struct tide_cursor *cursor, uint32_t left, str
                 goto out;                                         \
         }                                                         \
     }
-    FIELD("module_id", take_text(value, end, &text), set_module(text, ev, draft))
+    FIELD("module_id", take_text(value, end, &text), tide_draft_module(text, ev, draft))
     FIELD("event", take_text(value, end, &text),
-          set_kind(text, (size_t)(end - (const uint8_t *)text.start), draft))
-    FIELD("success", take_truth(value, &truth), set_success(truth, draft))
-    FIELD("duration_ms", take_number(value, &number), set_duration(&number, ev, draft))
-    FIELD("success", take_truth(value, &truth), set_success(truth, draft))
+          tide_draft_kind(text, (size_t)(end - (const uint8_t *)text.start), draft))
+    FIELD("success", take_truth(value, &truth), tide_draft_success(truth, draft))
+    FIELD("duration_ms", take_number(value, &number),
+          tide_draft_duration(number.real * 1000, ev, draft))
+    FIELD("success", take_truth(value, &truth), tide_draft_success(truth, draft))
 #define TIDE_X(id, field, scale, gather) \
     FIELD(field, take_gauge(value, TIDE_GAUGE_##id, scale, ev, draft), (void)0)
     TIDE_GAUGES(TIDE_X)
 #undef TIDE_X
-    FIELD("correlation_id", take_text(value, end, &text), set_id(text, &ev->correlation))
+    FIELD("correlation_id", take_text(value, end, &text), tide_draft_id(text, &ev->correlation))
 #undef FIELD
 out:
     cursor->at = at;
@@ -535,10 +328,10 @@ static uint32_t weight_of(double rate, const struct tide_event *ev, const uint8_
 
 /* Weighs the fields against each other: defaults, the outcome, the weight. */
 static void conclude(const struct tide_text *tag, const uint8_t *map, size_t size,
-                     struct tide_event *ev, struct draft *draft)
+                     struct tide_event *ev, struct tide_draft *draft)
 {
     if (ev->module.len == 0 && draft->reason < 0 && !module_of_tag(tag, &ev->module))
-        reject(draft, TIDE_ENTRY_NO_MODULE);
+        tide_draft_reject(draft, TIDE_ENTRY_NO_MODULE);
     ev->has_outcome = draft->has_success || draft->has_status;
     ev->success =
         draft->has_success ? draft->success : ev->error.len == 0 && draft->status < STATUS_FAILED;
@@ -553,6 +346,23 @@ static void conclude(const struct tide_text *tag, const uint8_t *map, size_t siz
         ev->metric.len = 0;
     if (draft->sample_rate > 0)
         ev->weight = weight_of(draft->sample_rate, ev, map, size);
+}
+
+/* What was left out of an event that is kept. */
+static __attribute__((noinline)) void count_oddities(const struct tide_event *ev,
+                                                     const struct tide_draft *draft)
+{
+    uint32_t bad_fields =
+        draft->bad_fields + (ev->kind == TIDE_EVENT_METRIC ? draft->bad_metric : 0);
+
+    if (draft->reason >= 0)
+        return;
+    if (bad_fields > 0)
+        tide_count(TIDE_COUNT_BAD_FIELDS, bad_fields);
+    if (draft->unknown_kind)
+        tide_count(TIDE_COUNT_UNKNOWN_EVENTS, 1);
+    if (draft->ambiguous)
+        tide_count(TIDE_COUNT_AMBIGUOUS_DURATIONS, 1);
 }
 
 /* Absent everything, but for the time. Field by field: zeroing the whole struct takes a string
@@ -578,12 +388,43 @@ static inline void begin_event(struct tide_event *ev)
     ev->duration_us = 0;
 }
 
+/* Fields of the sender's own may come before the usual order begins. A record in another order is
+ * not asked again and again. */
+static inline bool usual_begins(const struct tide_cursor *cursor)
+{
+    return tide_cursor_left(cursor) >= PAIR_ROOM &&
+           tide_load8(cursor->at) == tide_load8("\xa9module_");
+}
+
+/* The pairs from the first on that is not in the usual order: any order, any field, any encoding.
+ * Returns where they end, NULL when they are not well-formed. */
+static __attribute__((noinline)) const uint8_t *read_rest(struct tide_cursor cursor, uint32_t pairs,
+                                                          bool bare, struct tide_event *ev,
+                                                          struct tide_draft *draft)
+{
+    struct tide_other other[TIDE_OTHERS]; /* set where draft->others says so */
+
+    for (; pairs > 0; pairs--) {
+        if (usual_begins(&cursor) && (pairs = read_usual(&cursor, pairs, ev, draft)) == 0)
+            break;
+        if (!read_pair_fast(&cursor, ev, draft, other)) {
+            cursor.at = read_pair(cursor, bare, ev, draft, other);
+            if (!cursor.at)
+                return NULL;
+        }
+    }
+    if (draft->others != 0)
+        tide_alias_settle(other, cursor.at, bare, ev, draft);
+    return cursor.at;
+}
+
 enum tide_rc tide_entry_decode(const uint8_t *map, size_t len, const struct tide_text *tag,
                                bool bare, struct tide_event *ev, size_t *ret_used, int *ret_reason)
 {
     struct tide_cursor head = {map, map + len}, cursor;
-    struct draft draft = {.reason = -1, .kind = -1};
+    struct tide_draft draft = {.reason = -1, .kind = -1};
     struct tide_value record;
+    uint32_t left;
     size_t size;
 
     static_assert(TIDE_GAUGE_COUNT <= 8, "tide_event.gauges is one byte");
@@ -591,27 +432,13 @@ enum tide_rc tide_entry_decode(const uint8_t *map, size_t len, const struct tide
         return TIDE_MALFORMED;
     cursor = head;
     begin_event(ev);
-    for (uint32_t pairs = record.len; pairs > 0; pairs--) {
-        pairs = read_usual(&cursor, pairs, ev, &draft);
-        if (pairs == 0)
-            break;
-        if (read_pair_fast(&cursor, ev, &draft))
-            continue;
-        cursor.at = read_pair(cursor, bare, ev, &draft);
-        if (!cursor.at)
-            return TIDE_MALFORMED;
-    }
+    left = record.len > 0 ? read_usual(&cursor, record.len, ev, &draft) : 0;
+    if (left > 0 && !(cursor.at = read_rest(cursor, left, bare, ev, &draft)))
+        return TIDE_MALFORMED;
     size = (size_t)(cursor.at - map);
     conclude(tag, map, size, ev, &draft);
-    if (draft.reason < 0) {
-        uint32_t bad_fields =
-            draft.bad_fields + (ev->kind == TIDE_EVENT_METRIC ? draft.bad_metric : 0);
-
-        if (bad_fields > 0)
-            tide_count(TIDE_COUNT_BAD_FIELDS, bad_fields);
-        if (draft.unknown_kind)
-            tide_count(TIDE_COUNT_UNKNOWN_EVENTS, 1);
-    }
+    if (draft.bad_fields | draft.bad_metric | draft.unknown_kind | draft.ambiguous)
+        count_oddities(ev, &draft);
     *ret_used = size;
     *ret_reason = draft.reason;
     return TIDE_OK;

@@ -5,6 +5,10 @@
  * short, or a byte that is none) there is no next entry to find: what came before is kept and the
  * rest is one entry, `truncated`. A chunk that cannot be read at all is booked as a chunk; nothing
  * of it has been folded by then.
+ *
+ * An entry may be one byte, and becomes four words in the parcel when it is three: so their number
+ * is bounded, too. A payload that has too many is found out on the way, and what it has put into
+ * the parcel is taken back.
  */
 #include "tidemark/wire.h"
 
@@ -128,42 +132,95 @@ static bool fold_entry(struct walk *walk, struct tide_cursor *cursor)
  * this is for fold_entry. */
 #define USUAL_HEAD 11 /* 92 d7 00, seconds, nanoseconds; behind it the record */
 
-static inline bool fold_usual(struct walk *walk, struct tide_cursor *cursor)
+/* Decoded and not folded yet. What folding needs of the table of names is far away when there are
+ * thousands of them: it is asked for at once and has come when the event gets its turn. */
+#define WAITING 4
+
+struct line {
+    struct tide_event ev[WAITING];
+    unsigned first, count;
+};
+
+static inline void fold_first(struct walk *walk, struct line *line)
+{
+    tide_parcel_fold(walk->into, walk->context->rules, &line->ev[line->first % WAITING],
+                     walk->context->arrival_us);
+    line->first++;
+    line->count--;
+}
+
+static inline bool fold_usual(struct walk *walk, struct line *line, struct tide_cursor *cursor)
 {
     const uint8_t *entry = cursor->at, *record = entry + USUAL_HEAD;
-    struct tide_event ev;
+    struct tide_event *ev = &line->ev[(line->first + line->count) % WAITING];
     size_t used;
     int reason;
 
     if (tide_cursor_left(cursor) <= USUAL_HEAD || tide_get_be32(entry) >> 8 != 0x92d700 ||
         (*record & 0xf0) != 0x80 || tide_get_be32(entry + 3) >= 0xfffffffe || /* a marker? */
-        !tide_moment_make(tide_get_be32(entry + 3), tide_get_be32(entry + 7), &ev.time_us) ||
-        tide_entry_decode(record, (size_t)(cursor->end - record), &walk->request->tag, false, &ev,
+        !tide_moment_make(tide_get_be32(entry + 3), tide_get_be32(entry + 7), &ev->time_us) ||
+        tide_entry_decode(record, (size_t)(cursor->end - record), &walk->request->tag, false, ev,
                           &used, &reason))
         return false;
     cursor->at = record + used;
-    if (reason >= 0)
+    if (reason >= 0) {
         reject(walk, (enum tide_entry_reason)reason, entry, cursor->at);
-    else
-        tide_parcel_fold(walk->into, walk->context->rules, &ev, walk->context->arrival_us);
+        return true;
+    }
+    tide_parcel_call_up(walk->into, &ev->module);
+    if (++line->count == WAITING)
+        fold_first(walk, line);
     return true;
+}
+
+/* At most `most` entries. False: there are more. */
+static bool fold_entries(struct walk *walk, struct tide_cursor cursor, uint64_t most)
+{
+    struct line line;
+
+    line.first = line.count = 0;
+    for (; tide_cursor_left(&cursor) > 0 && most > 0; most--) {
+        const uint8_t *entry = cursor.at;
+
+        if (fold_usual(walk, &line, &cursor))
+            continue;
+        while (line.count > 0)
+            fold_first(walk, &line);
+        if (!fold_entry(walk, &cursor)) {
+            reject(walk, TIDE_ENTRY_TRUNCATED, entry, cursor.end);
+            return true;
+        }
+    }
+    while (line.count > 0)
+        fold_first(walk, &line);
+    return tide_cursor_left(&cursor) == 0;
 }
 
 static void fold_packed(struct walk *walk, const uint8_t *data, size_t len)
 {
-    struct tide_cursor cursor;
+    const uint64_t most = walk->context->max_entries ? walk->context->max_entries : UINT64_MAX;
+    struct tide_parcel_mark before;
 
     if (len == 0)
         return;
-    cursor = (struct tide_cursor){data, data + len};
-    while (tide_cursor_left(&cursor) > 0) {
-        const uint8_t *entry = cursor.at;
+    tide_parcel_note(walk->into, &before);
+    if (fold_entries(walk, (struct tide_cursor){data, data + len}, most))
+        return;
+    tide_parcel_take_back(walk->into, &before);
+    reject_chunk(walk, TIDE_CHUNK_TOO_LARGE);
+}
 
-        if (!fold_usual(walk, &cursor) && !fold_entry(walk, &cursor)) {
-            reject(walk, TIDE_ENTRY_TRUNCATED, entry, cursor.end);
-            return;
-        }
-    }
+/* What the payload may unpack to. */
+static size_t unpacked_max(const struct walk *walk)
+{
+    const struct tide_fold_context *context = walk->context;
+    uint64_t most = (uint64_t)walk->request->entries_len * context->max_unpacked_ratio;
+
+    if (most < TIDE_UNPACKED_FREE_BYTES)
+        most = TIDE_UNPACKED_FREE_BYTES;
+    return context->max_unpacked_ratio == 0 || most > context->max_unpacked_bytes
+               ? context->max_unpacked_bytes
+               : (size_t)most;
 }
 
 static void fold_gzip(struct walk *walk)
@@ -172,8 +229,8 @@ static void fold_gzip(struct walk *walk)
     uint8_t *data;
     size_t len;
 
-    switch (tide_gzip_unpack(request->entries, request->entries_len,
-                             walk->context->max_unpacked_bytes, &data, &len)) {
+    switch (
+        tide_gzip_unpack(request->entries, request->entries_len, unpacked_max(walk), &data, &len)) {
     case TIDE_OK:
         fold_packed(walk, data, len);
         free(data);

@@ -103,6 +103,8 @@ void tide_frame_reset(struct tide_frame_scan *scan)
     scan->at = 0;
     scan->need = 1;
     scan->depth = 0;
+    scan->in_text = false;
+    scan->escaped = false;
 }
 
 static enum tide_rc again(struct tide_frame_scan *scan, size_t at, uint32_t depth, size_t need)
@@ -113,13 +115,14 @@ static enum tide_rc again(struct tide_frame_scan *scan, size_t at, uint32_t dept
     return TIDE_AGAIN;
 }
 
-enum tide_rc tide_frame_next(struct tide_frame_scan *scan, const uint8_t *buf, size_t len,
-                             size_t max_bytes, size_t *ret_size)
+enum tide_rc tide_frame_next_within(struct tide_frame_scan *scan, const uint8_t *buf, size_t len,
+                                    size_t max_bytes, uint32_t max_depth, size_t *ret_size)
 {
     size_t at = scan->at;
     uint32_t depth = scan->depth;
     uint64_t owed = at == 0; /* values still to come in all */
 
+    assert(max_depth > 0 && max_depth <= TIDE_FRAME_DEPTH_MAX && depth <= max_depth);
     for (uint32_t i = 0; i < depth; i++)
         owed += scan->left[i];
     while (owed > 0) {
@@ -163,7 +166,7 @@ enum tide_rc tide_frame_next(struct tide_frame_scan *scan, const uint8_t *buf, s
         if (depth > 0)
             scan->left[depth - 1]--;
         if (header.opens) {
-            if (depth == TIDE_FRAME_DEPTH_MAX)
+            if (depth == max_depth)
                 return TIDE_MALFORMED;
             scan->left[depth++] = header.values;
         }
@@ -175,6 +178,12 @@ enum tide_rc tide_frame_next(struct tide_frame_scan *scan, const uint8_t *buf, s
     tide_frame_reset(scan);
     *ret_size = at;
     return TIDE_OK;
+}
+
+enum tide_rc tide_frame_next(struct tide_frame_scan *scan, const uint8_t *buf, size_t len,
+                             size_t max_bytes, size_t *ret_size)
+{
+    return tide_frame_next_within(scan, buf, len, max_bytes, TIDE_FRAME_DEPTH_MAX, ret_size);
 }
 
 bool tide_cursor_skip_values(struct tide_cursor *cursor, uint64_t values)

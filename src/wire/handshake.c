@@ -176,3 +176,89 @@ bool tide_ping_knows_password(const struct tide_ping *ping, const uint8_t *auth,
 
     return digest_is(&ping->password_digest, part, sizeof(part) / sizeof(part[0]));
 }
+
+/* ---- the client's side ---- */
+
+/* One name and its value in a HELO; what we do not know is stepped over. */
+static bool read_greeting(struct tide_cursor *cursor, struct tide_helo *helo)
+{
+    struct tide_value name, value;
+
+    if (!tide_cursor_read(cursor, &name) || !tide_cursor_skip_inside(cursor, &name) ||
+        !tide_cursor_read(cursor, &value) || !tide_cursor_skip_inside(cursor, &value))
+        return false;
+    if (tide_value_is_text(&value) && tide_value_is(&name, "nonce"))
+        helo->nonce = tide_value_text(&value);
+    else if (tide_value_is_text(&value) && tide_value_is(&name, "auth"))
+        helo->auth = tide_value_text(&value);
+    return true;
+}
+
+enum tide_rc tide_helo_parse(const uint8_t *frame, size_t len, struct tide_helo *ret)
+{
+    struct tide_cursor cursor = {frame, frame + len};
+    struct tide_helo helo = {.nonce = {"", 0}, .auth = {"", 0}};
+    struct tide_value array, word, map;
+
+    if (!tide_cursor_read(&cursor, &array) || array.type != TIDE_ARRAY || array.len != 2 ||
+        !tide_cursor_read(&cursor, &word) || !tide_value_is(&word, "HELO") ||
+        !tide_cursor_read(&cursor, &map) || map.type != TIDE_MAP)
+        return TIDE_MALFORMED;
+    for (uint32_t i = 0; i < map.len; i++)
+        if (!read_greeting(&cursor, &helo))
+            return TIDE_MALFORMED;
+    if (helo.nonce.len == 0)
+        return TIDE_MALFORMED;
+    *ret = helo;
+    return TIDE_OK;
+}
+
+size_t tide_ping_write(uint8_t *out, const struct tide_helo *helo, const struct tide_login *login)
+{
+    const struct tide_text key_part[] = {login->salt, login->hostname, helo->nonce, login->key};
+    const struct tide_text user_part[] = {helo->auth, login->user, login->password};
+    char digest[TIDE_DIGEST_SIZE];
+    uint8_t *to = out;
+
+    static_assert(8 + 5 * (2 + TIDE_LOGIN_NAME_MAX) <= TIDE_PING_MAX, "a PING fits");
+    *to++ = 0x96;
+    to = put_word(to, "PING");
+    to = put_str(to, login->hostname.start, login->hostname.len);
+    to = put_str(to, login->salt.start, login->salt.len);
+    digest_of(key_part, sizeof(key_part) / sizeof(key_part[0]), digest);
+    to = put_str(to, digest, sizeof(digest));
+    if (helo->auth.len > 0) {
+        to = put_str(to, login->user.start, login->user.len);
+        digest_of(user_part, sizeof(user_part) / sizeof(user_part[0]), digest);
+        to = put_str(to, digest, sizeof(digest));
+    } else {
+        to = put_word(to, "");
+        to = put_word(to, "");
+    }
+    return (size_t)(to - out);
+}
+
+enum tide_rc tide_pong_parse(const uint8_t *frame, size_t len, struct tide_pong *ret)
+{
+    struct tide_cursor cursor = {frame, frame + len};
+    struct tide_value array, word, welcome;
+    struct tide_pong pong;
+
+    if (!tide_cursor_read(&cursor, &array) || array.type != TIDE_ARRAY || array.len != 5 ||
+        !tide_cursor_read(&cursor, &word) || !tide_value_is(&word, "PONG") ||
+        !tide_cursor_read(&cursor, &welcome) || welcome.type != TIDE_BOOL ||
+        !read_text(&cursor, len, &pong.reason) || !read_text(&cursor, len, &pong.server) ||
+        !read_text(&cursor, len, &pong.digest))
+        return TIDE_MALFORMED;
+    pong.welcome = welcome.truth;
+    *ret = pong;
+    return TIDE_OK;
+}
+
+bool tide_pong_knows_key(const struct tide_pong *pong, const struct tide_helo *helo,
+                         const struct tide_login *login)
+{
+    const struct tide_text part[] = {login->salt, pong->server, helo->nonce, login->key};
+
+    return digest_is(&pong->digest, part, sizeof(part) / sizeof(part[0]));
+}

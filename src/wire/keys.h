@@ -26,7 +26,8 @@ enum tide_field {
     TIDE_FIELD_SAMPLE_RATE,
     TIDE_FIELD_NAME,
     TIDE_FIELD_VALUE,
-    TIDE_FIELD_GAUGE /* + enum tide_gauge */
+    TIDE_FIELD_AMBIGUOUS, /* no field of ours: a duration without a unit (alias.h) */
+    TIDE_FIELD_GAUGE      /* + enum tide_gauge */
 };
 
 #define TIDE_KEY_IS(text) (len == sizeof(text) - 1 && memcmp(key, text, sizeof(text) - 1) == 0)
@@ -88,19 +89,6 @@ static inline unsigned tide_field_find(const char *key, uint32_t len)
     TIDE_GAUGES(TIDE_X)
 #undef TIDE_X
     return TIDE_FIELD_UNKNOWN;
-}
-
-/* The field of another name for it. */
-static inline unsigned tide_field_find_alias(const char *key, uint32_t len)
-{
-    return TIDE_KEY_IS("threads") ? TIDE_FIELD_GAUGE + TIDE_GAUGE_GOROUTINES : TIDE_FIELD_UNKNOWN;
-}
-
-static inline unsigned tide_field_find_any(const char *key, uint32_t len)
-{
-    unsigned field = tide_field_find(key, len);
-
-    return field != TIDE_FIELD_UNKNOWN ? field : tide_field_find_alias(key, len);
 }
 
 /* As tide_kind_find, by comparing with one name after the other. */

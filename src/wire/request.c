@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <string.h>
 #include "cursor.h"
+#include "tidemark/bytes.h"
 
 #define TAG_MAX 256
 
@@ -106,7 +107,14 @@ static bool read_elements(struct tide_cursor *cursor, uint32_t elements,
             return false;
         request->entries_len = (size_t)(cursor->at - request->entries);
     }
-    return elements <= used || read_options(cursor, request);
+    if (elements > used && !read_options(cursor, request))
+        return false;
+    /* A Message whose time is [time, {metadata}] or a text reads as one of the other modes, with
+     * its record for an option. It is no good, but its sender waits for an ack. */
+    if (elements > used + 1 && request->mode != TIDE_MODE_MESSAGE && !request->chunk &&
+        tide_cursor_left(cursor) > 0 && tide_byte_opens_map(*cursor->at))
+        return read_options(cursor, request);
+    return true;
 }
 
 enum tide_rc tide_request_parse(const uint8_t *frame, size_t len, struct tide_request *ret)
@@ -154,14 +162,6 @@ struct tide_hash128 tide_request_identity(const struct tide_request *request, ui
 
 /* ---- structured chunk ids ---- */
 
-static int hex_digit(uint8_t byte)
-{
-    if (byte >= '0' && byte <= '9')
-        return byte - '0';
-    byte |= 0x20;
-    return byte >= 'a' && byte <= 'f' ? byte - 'a' + 10 : -1;
-}
-
 /* A decimal number at *at, up to the end or `stop`, which is stepped over. */
 static bool read_decimal(const uint8_t **at, const uint8_t *end, uint8_t stop, uint64_t *ret)
 {
@@ -192,7 +192,7 @@ bool tide_request_origin(const struct tide_request *request, struct tide_origin 
     if (memcmp(at, "v1:", 3) != 0 || at[ORIGIN_PREFIX - 1] != ':')
         return false;
     for (int i = 0; i < 16; i++) {
-        int high = hex_digit(at[3 + 2 * i]), low = hex_digit(at[4 + 2 * i]);
+        int high = tide_hex_digit((char)at[3 + 2 * i]), low = tide_hex_digit((char)at[4 + 2 * i]);
 
         if (high < 0 || low < 0)
             return false;

@@ -11,7 +11,8 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import sender
-from daemon import Daemon, patience, sanitized_once, seed, source_dir, wait_for
+from case import Served
+from daemon import patience, sanitized_once, seed, source_dir, wait_for
 
 SEED = seed()
 MUTANTS = int(os.environ.get("TIDE_MUTANTS") or 10000)
@@ -57,18 +58,13 @@ def mutate(rng, streams):
     return bytes(data)
 
 
-class BadInput(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.daemon = Daemon({"aggregation.lateness_s": 2147483647})
-        cls.serial = 0
+class BadInput(Served):
+    settings = {"aggregation.lateness_s": 2147483647}
 
     @classmethod
-    def tearDownClass(cls):
-        try:
-            cls.daemon.stop()
-        finally:
-            cls.daemon.close()
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.serial = 0
 
     def assert_alive(self, healthy=None):
         """It answers, on the HTTP port and (on a connection opened long before, if given) on the Forward port."""

@@ -13,7 +13,8 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import sender
-from daemon import Daemon, patience, source_dir, wait_for
+from case import Served
+from daemon import patience, source_dir, wait_for
 
 GOLDEN = os.path.join(source_dir(), "tests", "golden", "wire")
 BATCH = 200  # connections at a time
@@ -52,19 +53,14 @@ class Sources:
         return "127.%d.%d.%d" % (1 + self.number // 62500, 1 + self.number // 250 % 250, 1 + self.number % 250)
 
 
-class Captures(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.daemon = Daemon({"aggregation.lateness_s": 2147483647})
-        cls.streams = streams()
-        cls.sources = Sources()
+class Captures(Served):
+    settings = {"aggregation.lateness_s": 2147483647}
 
     @classmethod
-    def tearDownClass(cls):
-        try:
-            cls.daemon.stop()
-        finally:
-            cls.daemon.close()
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.streams = streams()
+        cls.sources = Sources()
 
     def stream(self, start):
         return next(stream for stream in self.streams if stream.name.startswith(start))

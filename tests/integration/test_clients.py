@@ -3,39 +3,16 @@
 with what was sent, to the event. The programs in clients/ use each library as its README does."""
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from clients import CLIENTS, PYTHON, go_client, node_modules, skip_without
 from daemon import Daemon, patience, wait_for
+from scratch import Scratch
 
 EVENTS = 1000
-CLIENTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "clients")
-NPM_PACKAGES = ["fluent-logger@3.4.1", "@fluent-org/logger@1.0.10"]
-PYTHON = "/usr/bin/python3"
-
-
-def node_modules():
-    """A folder that has the npm packages, installed into if need be; None with the reason when that cannot be."""
-    home = os.environ.get("TIDE_NPM") or os.path.join(os.environ.get("TIDE_BUILD") or "/tmp/tidemark-build", "npm")
-    modules = os.path.join(home, "node_modules")
-    wanted = [os.path.join(modules, name) for name in ("fluent-logger", "@fluent-org/logger")]
-    if all(map(os.path.isdir, wanted)):
-        return modules, None
-    if not shutil.which("node") or not shutil.which("npm"):
-        return None, "node or npm is not installed"
-    os.makedirs(home, exist_ok=True)
-    try:
-        done = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--prefix", home] + NPM_PACKAGES,
-                              capture_output=True, text=True, timeout=180)
-    except subprocess.TimeoutExpired:
-        return None, "npm install took too long"
-    if done.returncode != 0 or not all(map(os.path.isdir, wanted)):
-        return None, "npm install failed: " + (done.stderr or done.stdout)[-500:]
-    return modules, None
 
 
 class Base(unittest.TestCase):
@@ -45,7 +22,8 @@ class Base(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.scratch = tempfile.mkdtemp(prefix="tidemark-clients-")
+        cls.files = Scratch("tidemark-clients-")
+        cls.scratch = cls.files.path
         cls.daemon = Daemon(dict({"aggregation.interval_s": 5}, **cls.settings()))
         cls.sent = 0
         cls.modules, cls.no_node = node_modules()
@@ -56,7 +34,7 @@ class Base(unittest.TestCase):
             cls.daemon.stop()
         finally:
             cls.daemon.close()
-            shutil.rmtree(cls.scratch, ignore_errors=True)
+            cls.files.close()
 
     def run_client(self, command, env=None):
         environment = dict(os.environ)
@@ -97,9 +75,7 @@ class Base(unittest.TestCase):
         self.assertEqual(after["received"], self.sent)
 
     def check_node(self, script, prefix, modes, acks=("ack", "noack"), more=None):
-        if self.modules is None:
-            print("SKIPPED: " + self.no_node, flush=True)
-            self.skipTest(self.no_node)
+        skip_without(self, self.modules, self.no_node)
         for mode in modes:
             for ack in acks:
                 with self.subTest(mode=mode, ack=ack):
@@ -129,21 +105,13 @@ class Clients(Base):
         self.check_node("send_org.js", "fo", ("Message", "Forward", "PackedForward"))
 
     def test_go_fluent_logger_counts_to_the_event(self):
-        if not shutil.which("go"):
-            print("SKIPPED: go is not installed", flush=True)
-            self.skipTest("go is not installed")
-        if not os.path.isdir("/usr/share/gocode/src/github.com/fluent/fluent-logger-golang"):
-            print("SKIPPED: golang-github-fluent-fluent-logger-golang-dev is not installed", flush=True)
-            self.skipTest("golang-github-fluent-fluent-logger-golang-dev is not installed")
-        binary = os.path.join(self.scratch, "send_go")
-        environment = dict(os.environ, GO111MODULE="off", GOPATH="/usr/share/gocode", GOFLAGS="", GOPROXY="off",
-                           GOCACHE=os.path.join(self.scratch, "gocache"))
-        built = subprocess.run(["go", "build", "-p", "2", "-o", binary, os.path.join(CLIENTS, "main.go")],
-                               capture_output=True, text=True, env=environment, timeout=300)
-        self.assertEqual(built.returncode, 0, built.stderr)
+        binary, reason = go_client()
+        skip_without(self, binary, reason)
         for ack in ("ack", "noack"):
             with self.subTest(ack=ack):
                 self.check("go-" + ack, [binary, "{host}", "{port}", "{module}", "{count}", ack], acked=ack == "ack")
+                self.check("go-json-" + ack, [binary, "{host}", "{port}", "{module}", "{count}", ack, "json"],
+                           acked=ack == "ack")
 
 
 class SecureClients(Base):
@@ -151,21 +119,11 @@ class SecureClients(Base):
     KNOWN = {"security": {"clientHostname": "node.client", "sharedKey": "s3cr3t", "username": "alice", "password": "pw"}}
 
     @classmethod
-    def write(cls, name, content):
-        path = os.path.join(cls.scratch, name)
-        with open(path, "w") as file:
-            os.fchmod(file.fileno(), 0o600)
-            file.write(content)
-        return path
-
-    @classmethod
     def settings(cls):
-        key, cls.cert = os.path.join(cls.scratch, "server.key"), os.path.join(cls.scratch, "server.pem")
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                        "-subj", "/CN=server", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2", "-keyout", key,
-                        "-out", cls.cert], check=True, capture_output=True)
+        cls.cert, key = cls.files.certificate("server")
         cls.socket = os.path.join(cls.scratch, "in.sock")
-        return {"auth.shared_key_file": cls.write("key", "s3cr3t\n"), "auth.users_file": cls.write("users", "alice:pw\n"),
+        return {"auth.shared_key_file": cls.files.write("key", b"s3cr3t\n"),
+                "auth.users_file": cls.files.write("users", b"alice:pw\n"),
                 "tls.cert_file": cls.cert, "tls.key_file": key, "ingest.unix_socket": cls.socket}
 
     def test_npm_fluent_logger_counts_to_the_event_with_key_and_tls(self):
@@ -181,9 +139,7 @@ class SecureClients(Base):
         self.check_node("send_org.js", "fo-unix", ("PackedForward",), ("ack",), {"path": self.socket})
 
     def test_npm_clients_with_a_wrong_key_or_password_send_nothing(self):
-        if self.modules is None:
-            print("SKIPPED: " + self.no_node, flush=True)
-            self.skipTest(self.no_node)
+        skip_without(self, self.modules, self.no_node)
         host, port = self.daemon.forward
         before = self.daemon.ledger()
         for part, value in (("sharedKey", "wrong"), ("password", "wrong"), ("username", "mallory")):

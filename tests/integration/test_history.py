@@ -1,10 +1,15 @@
 #!/usr/bin/python3
 """Windows and history of the real binary: ranges, steps, pages, corrections, open and closed intervals."""
+import csv
+import datetime
+import io
+import json
 import os
 import sys
-import datetime
 import time
 import unittest
+
+import msgpack
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from case import Case, moment
@@ -54,6 +59,36 @@ class History(Case):
     def ask(self, **params):
         params.setdefault("module_id", "h")
         return self.rest.json("/api/v3/metrics/history", **params)
+
+    def test_every_format_says_the_same(self):
+        params = {"module_id": "h", "from": str(self.base), "to": str(self.base + 300), "step": "5s", "quantiles": "0.9"}
+        points = self.ask(**params)
+        packed = self.rest.get("/api/v3/metrics/history", format="msgpack", **params)
+        self.assertEqual((packed.status, packed.header("Content-Type")), (200, "application/msgpack"))
+        self.assertTrue(packed.header("ETag").startswith("W/"))
+        said = msgpack.unpackb(packed.body)
+        self.assertEqual(said, {key: points[key] for key in said})
+        self.assertEqual(len(said["history"]), 30)
+        for accept in ("application/msgpack", "application/json;q=0.5, application/vnd.msgpack"):
+            self.assertEqual(self.rest.get("/api/v3/metrics/history", headers={"Accept": accept}, **params).body, packed.body)
+        columns = self.ask(format="columns", **params)["columns"]
+        table = csv.DictReader(io.StringIO(self.rest.get("/api/v3/metrics/history", format="csv", **params).body.decode()))
+        for i, row in enumerate(table):
+            point = points["history"][i]
+            self.assertEqual(list(row), list(point))
+            for name, value in point.items():
+                if name == "interval_start":
+                    self.assertEqual((row[name], columns["t"][i]), (value, moment(value)))
+                else:
+                    self.assertEqual(columns[name][i], value)
+                    self.assertEqual(row[name], "" if value is None else json.dumps(value))
+
+    def test_percentiles_that_are_not_asked_for_change_nothing_else(self):
+        params = {"from": str(self.base), "to": str(self.base + 300), "step": "30s"}
+        whole = self.ask(**params)["history"]
+        names = [name for name in whole[0] if not name.startswith("p")]
+        self.assertEqual(self.ask(fields=",".join(names), **params)["history"],
+                         [{name: point[name] for name in names} for point in whole])
 
     def test_points_of_the_interval_oldest_first_and_no_empty_ones(self):
         answer = self.ask(**{"from": str(self.base), "to": str(self.base + 300), "step": "5s"})

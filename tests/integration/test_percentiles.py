@@ -12,7 +12,8 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import sender
-from daemon import Daemon, seed
+from case import Served
+from daemon import seed
 
 SEED = seed()
 SAMPLES = 1000000
@@ -39,18 +40,7 @@ def rounded_us(value_ms):
     return math.floor(value_ms * 1000.0 + 0.5)
 
 
-class Percentiles(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.daemon = Daemon()
-
-    @classmethod
-    def tearDownClass(cls):
-        try:
-            cls.daemon.stop()
-        finally:
-            cls.daemon.close()
-
+class Percentiles(Served):
     def send(self, module, values, at_s):
         # Every entry differs only in its duration: the bytes before it are made once.
         prefix = b"\x92" + sender.pack(sender.event_time(at_s)) + b"\x83" + sender.pack("module_id") + \

@@ -16,16 +16,17 @@ import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import sender
+from case import Served
 from daemon import Daemon, patience, skip_file, start_process, wait_for
 
 PATH = "/api/v3/metrics/prometheus"
 ODD_NAMES = ['with space', 'quo"te', 'back\\slash', 'slash/dot.dash-', '{brace="x"}', 'naïve-模块', '\\n', 'tail\\']
 
 
-class Prometheus(unittest.TestCase):
+class Prometheus(Served):
     @classmethod
     def setUpClass(cls):
-        cls.daemon = Daemon()
+        super().setUpClass()
         cls.names = ["plain"] + ODD_NAMES
         entries = []
         now = time.time()
@@ -38,13 +39,6 @@ class Prometheus(unittest.TestCase):
         entries.append((now, {"module_id": "", "event": "response"}))  # rejected: bad_module_id
         cls.operations = sum(10 * (n + 1) for n in range(len(cls.names)))
         sender.deliver(cls.daemon.forward, sender.forward("t", entries, "prometheus-0001"), "prometheus-0001")
-
-    @classmethod
-    def tearDownClass(cls):
-        try:
-            cls.daemon.stop()
-        finally:
-            cls.daemon.close()
 
     def check_with_promtool(self, text):
         done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True)

@@ -1,33 +1,32 @@
 #!/usr/bin/python3
 """The tool beside the daemon: send (exactly once over reruns), demo, the tables and their --json, bench, exit codes."""
+import hashlib
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+import sender
+from case import Served
 from daemon import Daemon, environment, patience, start_process, tidemark, tidemarkd, wait_for
+from scratch import Scratch
 
 
-class Tool(unittest.TestCase):
+class Tool(Served):
     @classmethod
     def setUpClass(cls):
-        cls.daemon = Daemon()
+        super().setUpClass()
         cls.to = ["--forward", "%s:%d" % cls.daemon.forward]
         cls.url = ["--url", cls.daemon.rest.url]
         cls.home = tempfile.mkdtemp(prefix="tidemark-tool-")
-
-    @classmethod
-    def tearDownClass(cls):
-        try:
-            cls.daemon.stop()
-        finally:
-            cls.daemon.close()
-            shutil.rmtree(cls.home, ignore_errors=True)
+        cls.addClassCleanup(shutil.rmtree, cls.home, ignore_errors=True)
 
     def tool(self, *words, stdin="", status=0):
         done = subprocess.run([tidemark()] + list(words), input=stdin, capture_output=True, text=True, timeout=patience(60),
@@ -104,6 +103,16 @@ class Tool(unittest.TestCase):
         self.tool("--help")
         self.assertRegex(self.tool("--version").stdout, r"\d+\.\d+\.\d+")
 
+    def test_bench_query_asks_a_store_of_its_own_and_checks_the_answers(self):
+        done = json.loads(self.tool("bench", "query", "--times", "3", "--modules", "1", "--json").stdout)
+        self.assertTrue(done["books"].startswith("ok"), done["books"])
+        day = {question["name"]: question for question in done["questions"]}["day_json"]
+        self.assertGreater(day["bytes"], 500000)
+        self.assertGreater(day["server_cpu_ms"], 0)
+        self.assertEqual(os.listdir(self.home), [], "its store is removed")
+        self.assertIn("no module", self.tool("bench", "query", "--store", os.path.join(self.home, "new"), status=69).stderr)
+        self.assertIn("--url", self.tool("bench", "query", "--url", "http://x", "--store", "y", status=2).stderr)
+
     def test_tables_and_json(self):
         self.tool("send", *self.to, stdin=self.lines("shown", 100))
         for words, text in ((["status"], "module"), (["modules"], "shown"), (["history"], ""), (["history", "shown"], "shown"),
@@ -156,6 +165,161 @@ class Tool(unittest.TestCase):
         done = self.tool("bench", "ingest", "--events", "50000", "--dir", self.home, "--daemon", tidemarkd())
         print(done.stdout, flush=True)
         self.assertEqual(os.listdir(self.home), [], "its own daemon's store is removed")
+
+
+class Secured(Served):
+    """The same commands where the daemon asks who they are."""
+    KEY, PASSWORD = "s3cr3t", "p:w"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.files = Scratch("tidemark-secured-")
+        cls.addClassCleanup(cls.files.close)
+        cls.server, cls.friend = cls.files.certificate("server"), cls.files.certificate("friend")
+        cls.settings = {"auth.shared_key_file": cls.files.write("key", b"s3cr3t\n"),
+                        "auth.users_file": cls.files.write("users", b"alice:p:w\n"), "tls.cert_file": cls.server[0],
+                        "tls.key_file": cls.server[1], "tls.client_ca_file": cls.friend[0]}
+        super().setUpClass()
+        cls.files.write("password", b"p:w\n")
+        cls.files.write("wrong", b"s3cr3T\n")
+        cls.to = ["--forward", "%s:%d" % cls.daemon.forward]
+        cls.tls = ["--ca-file", cls.server[0], "--cert-file", cls.friend[0], "--key-file", cls.friend[1]]
+        cls.known = ["--shared-key-file", "key", "--user", "alice", "--password-file", "password"] + cls.tls
+
+    def tool(self, *words, status=0, env=None):
+        done = subprocess.run([tidemark()] + list(words), input=Tool.lines("secured", 100), capture_output=True, text=True,
+                              timeout=patience(60), cwd=self.files.path, env=environment(dict({"NO_COLOR": "1"}, **(env or {}))))
+        self.assertEqual(done.returncode, status, "%s\n%s%s" % (words, done.stdout, done.stderr))
+        for secret in (self.KEY, self.PASSWORD):
+            self.assertNotIn(secret, done.stdout + done.stderr)
+        return done
+
+    def test_who_shows_key_user_and_certificate_is_let_in(self):
+        before = self.daemon.ledger()["stored"]
+        self.tool("send", *self.to, *self.known)
+        self.tool("send", *self.to, "--user", "alice", *self.tls,
+                  env={"TIDE_SHARED_KEY": self.KEY, "TIDE_PASSWORD": self.PASSWORD})
+        self.tool("demo", *self.to, *self.known, "--url", self.daemon.rest.url, "--duration", "2s", "--json")
+        done = json.loads(self.tool("bench", "ingest", *self.to, *self.known, "--url", self.daemon.rest.url, "--json",
+                                    "--events", "20000").stdout)
+        self.assertEqual(done["books"], "ok")
+        self.assertGreater(self.daemon.assert_books(self)["stored"], before + 20200)
+
+    def test_who_does_not_is_told_why_at_once_and_sends_nothing(self):
+        before = self.daemon.ledger()["received"]
+        key, user = ["--shared-key-file", "key"], ["--user", "alice", "--password-file", "password"]
+        cases = [
+            (["--shared-key-file", "wrong"] + user + self.tls, 1, "it refuses us: shared_key mismatch"),
+            (key + ["--user", "alice", "--password-file", "wrong"] + self.tls, 1, "username/password mismatch"),
+            (key + ["--user", "bob", "--password-file", "password"] + self.tls, 1, "username/password mismatch"),
+            (key + self.tls, 1, "it asks for a user; name one with --user and --password-file"),
+            (self.tls, 1, "asks for a shared key; name it with --shared-key-file"),
+            (key + user + ["--ca-file", self.server[0]], 1, "certificate required"),
+            (["--ca-file", self.server[0]], 1, "certificate required"),
+            (key + user + ["--ca-file", self.friend[0]] + self.tls[2:], 1, "its certificate does not do: self-signed"),
+            (key + user + ["--tls"], 1, "its certificate does not do"),
+            (self.known + ["--server-name", "other"], 1, "its certificate does not do: hostname mismatch"),
+            (key + ["--user", "alice"] + self.tls, 2, "expected his password, too"),
+            (user + self.tls, 2, "users are asked for together with the shared key"),
+            (["--cert-file", self.friend[0]], 2, "--cert-file and --key-file go together"),
+            (["--shared-key-file", "nowhere"], 2, "--shared-key-file nowhere: No such file or directory"),
+            (["--shared-key-file", self.server[0]], 2, "expected one line of 1 to 1024 bytes"),
+            (["--ca-file", "key"], 2, "CA certificates key: "),
+            (["--shared-key", "x"], 2, "unknown option '--shared-key'"),
+        ]
+        for words, status, said in cases:
+            with self.subTest(words=words):
+                self.assertIn(said, self.tool("send", *self.to, *words, "--timeout", "10s", status=status).stderr)
+        for command in (["demo", "--url", self.daemon.rest.url, "--duration", "2s"],
+                        ["bench", "ingest", "--url", self.daemon.rest.url, "--events", "1000"]):
+            with self.subTest(command=command):
+                self.assertIn("shared_key mismatch", self.tool(*command, *self.to, *cases[0][0], status=1).stderr)
+                self.assertIn("asks for a shared key", self.tool(*command, *self.to, *self.tls, status=1).stderr)
+        self.assertEqual(self.daemon.ledger()["received"], before)
+
+    def test_a_key_where_none_is_asked_for_is_told_of(self):
+        with Daemon() as daemon:
+            to = ["--forward", "%s:%d" % daemon.forward]
+            done = self.tool("send", *to, "--shared-key-file", "key", "--timeout", "1s", status=69)
+            self.assertIn("does it ask for a shared key at all?", done.stderr)
+            self.assertIn("does it speak TLS at all?", self.tool("send", *to, "--tls", "--timeout", "1s", status=69).stderr)
+            daemon.stop()
+
+    def test_a_server_that_does_not_know_the_key_gets_nothing(self):
+        heard = []
+
+        def impostor(listener):
+            peer = listener.accept()[0]
+            with peer:
+                peer.sendall(sender.pack(["HELO", {"nonce": b"n" * 16, "auth": "", "keepalive": True}]))
+                peer.recv(65536)
+                peer.sendall(sender.pack(["PONG", True, "", "impostor", "0" * 128]))
+                heard.append(peer.recv(65536))
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            thread = threading.Thread(target=impostor, args=(listener,))
+            thread.start()
+            done = self.tool("send", "--forward", "127.0.0.1:%d" % listener.getsockname()[1], "--shared-key-file", "key",
+                             status=1)
+            thread.join()
+        self.assertIn("does not have the shared key itself", done.stderr)
+        self.assertEqual(heard, [b""])
+
+    def test_a_secret_that_others_can_read_is_told_of(self):
+        os.chmod(self.files.write("open", b"s3cr3t\n"), 0o644)
+        done = self.tool("send", *self.to, "--shared-key-file", "open", "--user", "alice", "--password-file", "password",
+                         *self.tls)
+        self.assertIn("every user of this machine can get at open; chmod o= it", done.stderr)
+
+
+class Asking(unittest.TestCase):
+    """The commands that ask, where the REST port speaks TLS and wants a token."""
+    TOKEN = "t0ken-of-the-reader"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.files = Scratch("tidemark-asking-")
+        cls.addClassCleanup(cls.files.close)
+        cls.server, cls.other = cls.files.certificate("server"), cls.files.certificate("other")
+        tokens = cls.files.write("tokens", b"read %s reader\n" % hashlib.sha256(cls.TOKEN.encode()).hexdigest().encode())
+        cls.daemon = Daemon({"tls.cert_file": cls.server[0], "tls.key_file": cls.server[1], "auth.http_tokens_file": tokens})
+        cls.addClassCleanup(cls.daemon.close)
+        cls.files.write("token", cls.TOKEN.encode() + b"\n")
+        cls.files.write("wrong", b"another\n")
+        cls.url = ["--url", cls.daemon.rest.url]
+        cls.ca = ["--ca-file", cls.server[0]]
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.daemon.stop()
+
+    def tool(self, *words, stdin="", status=0, env=None):
+        done = subprocess.run([tidemark()] + list(words), input=stdin, capture_output=True, text=True, timeout=patience(60),
+                              cwd=self.files.path, env=environment(dict({"NO_COLOR": "1"}, **(env or {}))))
+        self.assertEqual(done.returncode, status, "%s\n%s%s" % (words, done.stdout, done.stderr))
+        self.assertNotIn(self.TOKEN, done.stdout + done.stderr)
+        return done
+
+    def test_a_token_and_an_authority_open_every_question(self):
+        self.tool("send", "--forward", "%s:%d" % self.daemon.forward, *self.ca, stdin=Tool.lines("asked", 10))
+        for command in (["status"], ["modules"], ["health"], ["modules", "--json"]):
+            with self.subTest(command=command):
+                self.assertIn("asked" if command[0] == "modules" else "1",
+                              self.tool(*command, *self.url, *self.ca, "--token-file", "token").stdout)
+                self.tool(*command, *self.url, *self.ca, env={"TIDE_TOKEN": self.TOKEN})
+
+    def test_without_them_the_tool_says_what_is_missing(self):
+        for more, status, words in (
+                (self.ca, 1, "name a token with --token-file or $TIDE_TOKEN"),
+                (self.ca + ["--token-file", "wrong"], 1, "name a token"),
+                (self.ca + ["--token-file", "nowhere"], 2, "--token-file nowhere: "),
+                (["--token-file", "token"], 1, "certificate does not do"),
+                (["--ca-file", self.other[0], "--token-file", "token"], 1, "certificate does not do"),
+                (self.ca + ["--server-name", "elsewhere", "--token-file", "token"], 1, "certificate does not do")):
+            with self.subTest(more=more):
+                self.assertIn(words, self.tool("modules", *self.url, *more, status=status).stderr)
+        plain = self.daemon.rest.url.replace("https", "http")
+        self.tool("modules", "--url", plain, "--token-file", "token", status=69)
 
 
 if __name__ == "__main__":

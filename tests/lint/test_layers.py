@@ -19,6 +19,8 @@ ROOM_OF_DOOR = {
     "raw": "storage",
     "verify": "storage",
     "backup": "storage",
+    "migrate": "migrations",
+    "transfer": "storage",
     "commit": "commit",
     "ingest": "ingest",
     "query": "query",
@@ -28,11 +30,11 @@ ROOM_OF_DOOR = {
 # Foreign libraries: header -> who may use it.
 FOREIGN = [
     (r"lmdb\.h", {"storage"}),
-    (r"msgpack(/.*|\.h)", {"wire"}),
+    (r"msgpack(/.*|\.h)", {"wire", "api"}),
     (r"(event2/.*|evhttp\.h|event\.h)", {"ingest", "api", "tools"}),
     (r"jansson\.h", {"api", "daemon", "tools", "wire"}),
     (r"zlib\.h", {"wire", "api"}),
-    (r"openssl/.*", {"base", "wire", "ingest", "api"}),
+    (r"openssl/.*", {"base", "wire", "ingest", "api", "tools"}),
     (r"xxhash\.h", {"base"}),
 ]
 

@@ -30,11 +30,11 @@ static uint64_t below(uint64_t n)
 /* ---- writing ---- */
 
 static const char *const field[] = {
-    "module_id", "event",          "success",        "duration_ms",  "status",
-    "error",     "healthy",        "memory_bytes",   "cpu_percent",  "goroutines",
-    "threads",   "db_connections", "correlation_id", "instance_id",  "event_id",
-    "name",      "value",          "sample_rate",    "timestamp",    "message",
-    "other",     "module_ix",      "duration_us",    "memory_bytez", "event_ie"};
+    "module_id",      "event",        "success",     "duration_ms", "status",      "error",
+    "healthy",        "memory_bytes", "cpu_percent", "goroutines",  "threads",     "db_connections",
+    "correlation_id", "instance_id",  "event_id",    "name",        "value",       "sample_rate",
+    "timestamp",      "message",      "other",       "module_ix",   "duration_us", "memory_bytez",
+    "event_ie",       "module",       "hostname",    "trace_id",    "statusCode"};
 #define FIELDS (sizeof(field) / sizeof(field[0]))
 
 static void pack_text(msgpack_packer *packer, const char *text)
@@ -129,7 +129,10 @@ static void pack_value(msgpack_packer *packer, size_t of)
     case 13:
     case 14:
     case 15:
-    case 19: {
+    case 19:
+    case 25:
+    case 26:
+    case 27: {
         size_t len = below(10) ? below(40) : below(300);
 
         for (size_t i = 0; i < len; i++)
@@ -225,10 +228,21 @@ static bool name_is_usable(const msgpack_object *object)
     return true;
 }
 
+/* The value that counts under our name or, when that is absent, under another's. */
+static const msgpack_object *find_either(const msgpack_object *map, const char *ours,
+                                         const char *theirs)
+{
+    const msgpack_object *found = find(map, ours);
+
+    return found ? found : find(map, theirs);
+}
+
 /* Every reason a record deserves, as bits: which one is booked depends on the order of its keys. */
 static unsigned reasons_of(const msgpack_object *map, bool bare)
 {
+    const msgpack_object *other;
     unsigned reasons = 0;
+    double given;
 
     for (uint32_t i = 0; i < map->via.map.size; i++) {
         const msgpack_object *key = &map->via.map.ptr[i].key, *value = &map->via.map.ptr[i].val;
@@ -254,6 +268,17 @@ static unsigned reasons_of(const msgpack_object *map, bool bare)
         if (bare && text_equals(key, "timestamp"))
             reasons |= 1u << TIDE_ENTRY_BAD_TIME; /* possibly: test_moment has the rules */
     }
+    other = find(map, "module");
+    if (other && !find(map, "module_id") && !name_is_usable(other))
+        reasons |= 1u << TIDE_ENTRY_BAD_MODULE_ID;
+    other = find(map, "duration_us");
+    if (other && !find(map, "duration_ms") &&
+        !(number_of(other, &given) && given >= 0 && given <= 0x1p40))
+        reasons |= 1u << TIDE_ENTRY_BAD_DURATION;
+    other = find(map, "statusCode");
+    if (other && !find(map, "status") &&
+        !(number_of(other, &given) && given >= 0 && given <= 999999 && floor(given) == given))
+        reasons |= 1u << TIDE_ENTRY_BAD_STATUS;
     return reasons;
 }
 
@@ -268,14 +293,18 @@ static void same_text(const struct tide_text *text, const msgpack_object *object
         assert_memory_equal(text->start, object->via.str.ptr, text->len);
 }
 
-/* The last value of an optional text field that has the right type. */
-static const msgpack_object *find_text(const msgpack_object *map, const char *name)
+/* The last value of an optional text field that has the right type; without one, what another name
+ * says. */
+static const msgpack_object *find_text(const msgpack_object *map, const char *name,
+                                       const char *other)
 {
     const msgpack_object *found = NULL;
 
     for (uint32_t i = 0; i < map->via.map.size; i++)
         if (text_equals(&map->via.map.ptr[i].key, name) && is_text(&map->via.map.ptr[i].val))
             found = &map->via.map.ptr[i].val;
+    if ((!found || found->via.str.size == 0) && other)
+        found = find(map, other);
     return found;
 }
 
@@ -290,14 +319,18 @@ static void check_gauge(const msgpack_object *map, const struct tide_event *ev,
         const msgpack_object *key = &map->via.map.ptr[i].key;
         double number;
 
-        if (!text_equals(key, tide_gauge_info[gauge].field) &&
-            !(gauge == TIDE_GAUGE_GOROUTINES && text_equals(key, "threads")))
+        if (!text_equals(key, tide_gauge_info[gauge].field))
             continue;
         if (number_of(&map->via.map.ptr[i].val, &number) && number >= 0 &&
             number * scale < 0x1p62) {
             given = true;
             last = number;
         }
+    }
+    if (!given && gauge == TIDE_GAUGE_GOROUTINES) {
+        const msgpack_object *other = find(map, "threads");
+
+        given = other && number_of(other, &last) && last >= 0 && last * scale < 0x1p62;
     }
     assert_int_equal((ev->gauges >> gauge) & 1, given);
     if (given) /* to within the rounding of a double */
@@ -311,27 +344,28 @@ static void check_event(const msgpack_object *map, const struct tide_event *ev)
     double number, status = 0;
     int kind = -1;
 
-    object = find(map, "module_id");
+    object = find_either(map, "module_id", "module");
     if (object)
         same_text(&ev->module, object, "module");
     else
         assert_memory_equal(ev->module.start, "auth", 4);
-    same_text(&ev->correlation, find_text(map, "correlation_id"), "correlation");
-    same_text(&ev->instance, find_text(map, "instance_id"), "instance");
-    same_text(&ev->event_id, find_text(map, "event_id"), "event id");
+    same_text(&ev->correlation, find_text(map, "correlation_id", "trace_id"), "correlation");
+    same_text(&ev->instance, find_text(map, "instance_id", "hostname"), "instance");
+    same_text(&ev->event_id, find_text(map, "event_id", NULL), "event id");
 
-    object = find(map, "duration_ms");
+    object = find_either(map, "duration_ms", "duration_us");
     assert_int_equal(ev->has_duration, object != NULL);
     if (object && number_of(object, &number))
-        assert_true(ev->duration_us == number * 1000);
+        assert_true(ev->duration_us == number * (find(map, "duration_ms") ? 1000 : 1));
 
     object = find(map, "error");
     has_error = object && !(is_text(object) && object->via.str.size == 0) &&
                 !(object->type == MSGPACK_OBJECT_BOOLEAN && !object->via.boolean);
     assert_int_equal(ev->error.len > 0, has_error);
-    if (find(map, "status"))
-        assert_true(number_of(find(map, "status"), &status));
-    has_outcome = find(map, "status") || find(map, "success");
+    object = find_either(map, "status", "statusCode");
+    if (object)
+        assert_true(number_of(object, &status));
+    has_outcome = object || find(map, "success");
     assert_int_equal(ev->has_outcome, has_outcome);
     object = find(map, "success");
     assert_int_equal(ev->success, object ? object->via.boolean : !has_error && status < 500);

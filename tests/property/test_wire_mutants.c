@@ -100,7 +100,12 @@ static bool play(const uint8_t *data, size_t len)
 {
     static const struct tide_fold_rules rules = {
         .interval_s = 30, .lateness_s = INT64_C(1) << 40, .future_s = 300};
-    const struct tide_fold_context context = {&rules, INT64_C(1796000000000000), "mutant", 1 << 20};
+    const struct tide_fold_context context = {.rules = &rules,
+                                              .arrival_us = INT64_C(1796000000000000),
+                                              .peer = "mutant",
+                                              .max_unpacked_bytes = 1 << 20,
+                                              .max_unpacked_ratio = 100,
+                                              .max_entries = 50};
     size_t start = 0;
 
     while (start < len) {

@@ -107,7 +107,8 @@ def _die_with_parent():
 
 def start_process(command, **keywords):
     """A child that cannot outlive the test."""
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent, **keywords)
+    keywords.setdefault("stdin", subprocess.DEVNULL)
+    return subprocess.Popen(command, preexec_fn=_die_with_parent, **keywords)
 
 
 def environment(more=None):
@@ -196,7 +197,7 @@ class Daemon:
             addresses[noun] = (host.strip("[]"), int(port))
         assert set(addresses) == {"forward", "http"}, "unexpected lines on stdout: %r" % lines
         self.forward = addresses["forward"]
-        self.rest = Rest(*addresses["http"])
+        self.rest = Rest(*addresses["http"], secure=bool(self.settings.get("tls.cert_file")))
 
     @property
     def pid(self):

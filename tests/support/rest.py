@@ -1,9 +1,13 @@
-"""A small HTTP client for the REST port: whole answers with status, headers and body, and raw requests for the cases
-that a polite client library would not send."""
+"""A small HTTP client for the REST port: whole answers with status, headers and body, each held against the OpenAPI file,
+and raw requests for the cases that a polite client library would not send."""
+import gzip
 import http.client
 import json
 import socket
+import ssl
 import urllib.parse
+
+import openapi
 
 
 class Answer:
@@ -19,6 +23,10 @@ class Answer:
     def json(self):
         return json.loads(self.body)
 
+    def plain(self):
+        """The body, unpacked."""
+        return gzip.decompress(self.body) if self.header("Content-Encoding") == "gzip" else self.body
+
     def text(self):
         return self.body.decode("utf-8")
 
@@ -30,16 +38,21 @@ def query(path, params):
 
 
 class Rest:
-    def __init__(self, host, port, timeout_s=30.0):
+    def __init__(self, host, port, timeout_s=30.0, secure=False):
+        """secure: HTTPS; whose certificate it is is for the tests of TLS to judge."""
         self.host = host
         self.port = port
         self.timeout_s = timeout_s
+        self.secure = secure
 
     @property
     def url(self):
-        return "http://%s:%d" % (self.host, self.port)
+        return "http%s://%s:%d" % ("s" if self.secure else "", self.host, self.port)
 
     def connect(self):
+        if self.secure:
+            return http.client.HTTPSConnection(self.host, self.port, timeout=self.timeout_s,
+                                               context=ssl._create_unverified_context())
         return http.client.HTTPConnection(self.host, self.port, timeout=self.timeout_s)
 
     def ask(self, method, path, headers=None, connection=None, **params):
@@ -48,10 +61,12 @@ class Rest:
         try:
             own.request(method, query(path, params), headers=headers or {})
             response = own.getresponse()
-            return Answer(response.status, response.getheaders(), response.read())
+            answer = Answer(response.status, response.getheaders(), response.read())
         finally:
             if connection is None:
                 own.close()
+        openapi.spec().check(method, openapi.path_of(path), answer)
+        return answer
 
     def get(self, path, headers=None, connection=None, **params):
         return self.ask("GET", path, headers, connection, **params)

@@ -1,4 +1,4 @@
-// Sends events with Debian's golang-github-fluent-fluent-logger-golang-dev: HOST PORT MODULE COUNT ack|noack
+// Sends events with Debian's golang-github-fluent-fluent-logger-golang-dev: HOST PORT MODULE COUNT ack|noack [json|RETRY_WAIT_MS]
 package main
 
 import (
@@ -14,7 +14,12 @@ func main() {
 	port, _ := strconv.Atoi(os.Args[2])
 	count, _ := strconv.Atoi(os.Args[4])
 	ack := os.Args[5] == "ack"
-	logger, err := fluent.New(fluent.Config{FluentHost: host, FluentPort: port, RequestAck: ack, SubSecondPrecision: ack})
+	json := len(os.Args) > 6 && os.Args[6] == "json"
+	config := fluent.Config{FluentHost: host, FluentPort: port, RequestAck: ack, SubSecondPrecision: ack && !json, MarshalAsJSON: json}
+	if len(os.Args) > 6 && !json {
+		config.RetryWait, _ = strconv.Atoi(os.Args[6])
+	}
+	logger, err := fluent.New(config)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

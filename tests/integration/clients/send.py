@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Sends events with Debian's python3-fluent-logger, as an application would: send.py HOST PORT MODULE COUNT [precise]."""
+"""Sends events with Debian's python3-fluent-logger, as an application would: send.py HOST PORT MODULE COUNT [precise]
+[tolerant]: go on when an event could not be sent (the library keeps it, and tries again with the next one)."""
 import sys
 
 from fluent import sender
@@ -11,7 +12,7 @@ logger = sender.FluentSender("mod", host=host, port=port, nanosecond_precision=p
 for i in range(count):
     record = {"module_id": module, "event": "request", "success": i % 10 != 0, "duration_ms": 1 + i % 100,
               "correlation_id": "py-%d" % i}
-    if not logger.emit(module, record):
+    if not logger.emit(module, record) and "tolerant" not in sys.argv[5:]:
         sys.exit("emit %d: %s" % (i, logger.last_error))
 logger.close()
 print("sent %d" % count)

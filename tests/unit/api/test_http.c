@@ -25,7 +25,13 @@ static struct tide_api *api;
 static int setup(void **state)
 {
     struct tide_query_cfg cfg = {.window_s = 300, .grace_s = 5, .raw_s = 604800};
-    struct tide_api_cfg api_cfg = {.address = "127.0.0.1:0", .threads = 2, .prometheus = true};
+    struct tide_api_cfg api_cfg = {.address = "127.0.0.1:0",
+                                   .threads = 2,
+                                   .prometheus = true,
+                                   .max_connections = 100,
+                                   .max_connections_per_address = 100,
+                                   .request_timeout_s = 10,
+                                   .max_waiting_bytes = 1 << 20};
     struct tide_event slow = {.kind = TIDE_EVENT_RESPONSE,
                               .success = true,
                               .has_duration = true,
@@ -325,7 +331,7 @@ static void errors_are_problems(void **state)
         {"/api/v3/metrics/history?step=45s", 400, NULL},
         {"/api/v3/metrics/history?cursor=abc", 400, NULL},
         {"/api/v3/metrics/history?fields=requests,nope", 400, NULL},
-        {"/api/v3/metrics/history?format=msgpack", 400, NULL},
+        {"/api/v3/metrics/history?format=xml", 400, NULL},
         {"/api/v3/metrics/history?limit=100001", 400, NULL},
         {"/api/v3/metrics/modules?cursor=abc", 400, NULL},
         {"/api/v3/metrics/modules?limit=10001", 400, NULL},

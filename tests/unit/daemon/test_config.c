@@ -113,8 +113,18 @@ static void defaults_are_the_documented_ones(void **state)
     assert_true(config.map_bytes == INT64_C(1) << 40);
     assert_int_equal(config.ingest_threads, processors > 1 ? processors - 1 : 1);
     assert_int_equal(config.http_threads, 1);
+    assert_int_equal(config.http_max_connections, 1024);
+    assert_int_equal(config.http_max_connections_per_address, 256);
+    assert_int_equal(config.http_request_timeout_s, 10);
+    assert_int_equal(config.http_max_waiting_bytes, 256 << 20);
+    assert_string_equal(config.http_cors_origins, "");
+    assert_string_equal(config.http_tokens_file, "");
     assert_int_equal(config.max_frame_bytes, 16 << 20);
     assert_int_equal(config.max_unpacked_bytes, 64 << 20);
+    assert_int_equal(config.max_unpacked_ratio, 1000);
+    assert_int_equal(config.max_entries, 2000000);
+    assert_int_equal(config.max_depth, 32);
+    assert_int_equal(config.max_input_bytes, 128 << 20);
     assert_int_equal(config.gather_max_ms, 20);
     assert_int_equal(config.dedup_window_s, 73 * 3600);
     assert_int_equal(config.dedup_max_chunks, 4000000);
@@ -618,6 +628,32 @@ static void a_certificate_comes_with_its_key_and_both_are_tried(void **state)
     tide_test_dir_remove(dir);
 }
 
+static void origins_are_words_or_a_star(void **state)
+{
+    static const char *const good[] = {"*", "https://a.example", "http://[::1]:80 app://x"};
+    static const char *const bad[] = {
+        "a.example",    "https://",    "https://a/", "https://a https://b ",
+        "https://a  b", "* https://a", "://a",       "https://a,b"};
+    struct tide_config config;
+    char set[128], wanted[256];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        snprintf(set, sizeof(set), "http.cors_origins=%s", good[i]);
+        config = loaded(&(struct sources){.args = {"--set", set}});
+        assert_string_equal(config.http_cors_origins, good[i]);
+        tide_config_fini(&config);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        snprintf(set, sizeof(set), "http.cors_origins=%s", bad[i]);
+        snprintf(wanted, sizeof(wanted),
+                 "--set http.cors_origins: expected \"*\" or origins such as "
+                 "\"https://a.example\", one blank between them, 1023 bytes in all, got \"%s\"",
+                 bad[i]);
+        refused(&(struct sources){.args = {"--set", set}}, TIDE_CONFIG, wanted);
+    }
+}
+
 static void mutated_files_never_crash(void **state)
 {
     static const char good[] =
@@ -777,6 +813,7 @@ int main(void)
         cmocka_unit_test(sampling_is_a_list_of_globs_and_shares),
         cmocka_unit_test(retention_rules_take_from_the_defaults_what_they_leave_open),
         cmocka_unit_test(a_certificate_comes_with_its_key_and_both_are_tried),
+        cmocka_unit_test(origins_are_words_or_a_star),
         cmocka_unit_test(mutated_files_never_crash),
         cmocka_unit_test(help_tells_every_row),
         cmocka_unit_test(files_are_named_from_every_source),

@@ -1,6 +1,22 @@
 /* One peer: framing, first words, strays, the ways it can leave. */
 #include "fixture.h"
 
+/* Two requests as JSON, with and without blanks around them, and their acks. */
+static void put_json(struct bytes *stream, struct bytes *ret_acks, int i)
+{
+    for (int spaced = 0; spaced < 2; spaced++) {
+        char text[200];
+        int len = snprintf(text, sizeof(text),
+                           "%s[\"mod.]\", %d, {\"module_id\":\"json\\\"{\"},"
+                           "{\"chunk\":\"json-%d-%04d\"}]%s",
+                           spaced ? "\r\n " : "", i, spaced, i, spaced ? "\n" : "");
+
+        put(stream, text, (size_t)len);
+        len = snprintf(text, sizeof(text), "{\"ack\":\"json-%d-%04d\"}", spaced, i);
+        put(ret_acks, text, (size_t)len);
+    }
+}
+
 /* A mixed stream; *ret_acks gets what must be answered. */
 static void mixed_stream(struct bytes *stream, struct bytes *ret_acks)
 {
@@ -20,6 +36,7 @@ static void mixed_stream(struct bytes *stream, struct bytes *ret_acks)
         put(stream, map, sizeof(map) - 1);
         put_byte(stream, 7); /* stray */
         put_byte(stream, 0xc0);
+        put_json(stream, ret_acks, i);
     }
     put_packed(stream, "m", 40, 7, 0, "packed-chunk");
     put(ret_acks,
@@ -48,7 +65,7 @@ static size_t feed(const struct bytes *stream, const struct bytes *acks, size_t 
     assert_memory_equal(heard, acks->data, acks->len);
     (void)acked;
     free(heard);
-    wait_until(stored() - stored_all == 12 + 12 + 12 + 40);
+    wait_until(stored() - stored_all == 12 + 12 + 12 + 40 + 24);
     shutdown(fd, SHUT_WR);
     hear_end(fd);
     close(fd);
@@ -67,16 +84,16 @@ static void pieces_of_any_size_give_the_same_parcels(void **state)
 {
     static const size_t piece[] = {1, 2, 3, 7, 50, 333, 1000};
     struct bytes stream = {0}, acks = {0};
-    struct note whole[32], cut[32];
+    struct note whole[64], cut[64];
     size_t count;
 
     (void)state;
     serve((struct tide_ingest_cfg){0});
     mixed_stream(&stream, &acks);
-    count = feed(&stream, &acks, stream.len, whole, 32);
-    assert_int_equal(count, 13);
+    count = feed(&stream, &acks, stream.len, whole, 64);
+    assert_int_equal(count, 13 + 24);
     for (size_t i = 0; i < sizeof(piece) / sizeof(piece[0]); i++) {
-        assert_int_equal(feed(&stream, &acks, piece[i], cut, 32), count);
+        assert_int_equal(feed(&stream, &acks, piece[i], cut, 64), count);
         for (size_t n = 0; n < count; n++) {
             assert_true(cut[n].has_identity);
             assert_memory_equal(&cut[n].identity, &whole[n].identity, sizeof(cut[n].identity));
@@ -251,10 +268,14 @@ static void strays_are_ignored_and_the_sixteenth_closes(void **state)
 
 static void other_protocols_are_refused_by_their_first_byte(void **state)
 {
-    static const char *const word[] = {"\x16\x03\x01\x02", "GET / HTTP/1.1\r\n\r\n",
-                                       "POST /x",          "{\"a\": 1}",
-                                       "[\"tag\", 1, {}]", "\x01",
-                                       "\xa4noise",        "\xff"};
+    static const char *const word[] = {"\x16\x03\x01\x02",
+                                       "GET / HTTP/1.1\r\n\r\n",
+                                       "POST /x",
+                                       "\"json\"",
+                                       "\x01",
+                                       "\xa4noise",
+                                       "\xff",
+                                       " []"};
     uint64_t before = tide_counted(TIDE_COUNT_CLOSED_FOREIGN);
 
     (void)state;
@@ -270,6 +291,55 @@ static void other_protocols_are_refused_by_their_first_byte(void **state)
         assert_int_equal(tide_counted(TIDE_COUNT_CLOSED_FOREIGN) - before, i + 1);
     }
     assert_int_equal(posted(), 0);
+}
+
+static void broken_json_closes_only_its_own_connection(void **state)
+{
+    static const char *const text[] = {"[1,]", "[\"t\",0,{]", "[]", "[\"t\"]", "{\"a\":tru}"};
+    uint64_t before = tide_counted(TIDE_COUNT_CLOSED_MALFORMED);
+    int other;
+
+    (void)state;
+    serve((struct tide_ingest_cfg){0});
+    other = dial();
+    for (size_t i = 0; i < sizeof(text) / sizeof(text[0]); i++) {
+        int fd = dial();
+
+        exchange(fd, "before-00001"); /* msgpack and JSON share a connection */
+        say(fd, text[i], strlen(text[i]));
+        hear_end(fd);
+        close(fd);
+        exchange(other, "another-0001");
+    }
+    assert_int_equal(tide_counted(TIDE_COUNT_CLOSED_MALFORMED) - before, 5);
+    close(other);
+}
+
+static void json_over_the_limit_closes_and_at_the_limit_does_not(void **state)
+{
+    const size_t max = 65536;
+    char *text = malloc(max + 1);
+    const char *end = "\"},{\"chunk\":\"at-the-limit\"}]", *ack = "{\"ack\":\"at-the-limit\"}";
+    char heard[32];
+
+    (void)state;
+    serve((struct tide_ingest_cfg){.max_frame_bytes = max});
+    for (size_t size = max; size <= max + 1; size++) {
+        int fd = dial(), begin = snprintf(text, max, "[\"mod.x\",0,{\"message\":\"");
+
+        memset(text + begin, 'x', size - (size_t)begin);
+        memcpy(text + size - strlen(end), end, strlen(end));
+        say(fd, text, size);
+        if (size == max) {
+            hear(fd, heard, strlen(ack));
+            assert_memory_equal(heard, ack, strlen(ack));
+        } else {
+            hear_end(fd);
+        }
+        close(fd);
+    }
+    assert_int_equal(stored(), 1);
+    free(text);
 }
 
 static void half_closed_peer_gets_its_ack(void **state)
@@ -351,6 +421,8 @@ int main(void)
         cmocka_unit_test_teardown(frame_over_the_limit_closes_as_soon_as_it_is_declared, teardown),
         cmocka_unit_test_teardown(strays_are_ignored_and_the_sixteenth_closes, teardown),
         cmocka_unit_test_teardown(other_protocols_are_refused_by_their_first_byte, teardown),
+        cmocka_unit_test_teardown(broken_json_closes_only_its_own_connection, teardown),
+        cmocka_unit_test_teardown(json_over_the_limit_closes_and_at_the_limit_does_not, teardown),
         cmocka_unit_test_teardown(half_closed_peer_gets_its_ack, teardown),
         cmocka_unit_test_teardown(connection_gone_before_its_ack_harms_nobody, teardown),
         cmocka_unit_test_teardown(unfinished_frame_at_the_end_is_forgotten, teardown),

@@ -209,6 +209,30 @@ static void an_estimate_stays_between_the_extremes(void **state)
     }
 }
 
+static void several_quantiles_are_each_as_if_it_were_alone(void **state)
+{
+    uint64_t seed = *(uint64_t *)*state + 3;
+
+    for (int round = 0; round < 300; round++) {
+        struct tide_hist hist;
+        double q[5], us[5];
+
+        tide_hist_init(&hist);
+        for (int i = (int)tide_any_between(&seed, 0, 30); i > 0; i--)
+            tide_hist_add(&hist, (unsigned)tide_any_between(&seed, 0, TIDE_HIST_BUCKETS - 1),
+                          (uint64_t)tide_any_between(&seed, 1, round % 2 ? INT64_MAX : 1000));
+        for (int i = 0; i < 5; i++)
+            q[i] = (double)tide_any_between(&seed, 1, 10000) / 10000;
+        tide_hist_quantiles_us(&hist, q, 5, 0, UINT64_C(1) << 40, us);
+        for (int i = 0; i < 5; i++) {
+            double alone = tide_hist_quantile_us(&hist, q[i], 0, UINT64_C(1) << 40);
+
+            assert_true(alone == us[i] || (isnan(alone) && isnan(us[i])));
+        }
+        tide_hist_fini(&hist);
+    }
+}
+
 static void a_billion_weighted_samples_do_not_move_a_rank(void **state)
 {
     struct tide_hist hist;
@@ -360,6 +384,7 @@ int main(void)
         cmocka_unit_test(a_quantile_is_the_nearest_rank),
         cmocka_unit_test(a_quantile_of_nothing_is_no_number),
         cmocka_unit_test_prestate(an_estimate_stays_between_the_extremes, &seed),
+        cmocka_unit_test_prestate(several_quantiles_are_each_as_if_it_were_alone, &seed),
         cmocka_unit_test(a_billion_weighted_samples_do_not_move_a_rank),
         cmocka_unit_test_prestate(the_span_grows_both_ways_and_loses_nothing, &seed),
         cmocka_unit_test(the_whole_range_fits_one_span),

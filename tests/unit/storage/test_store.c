@@ -144,7 +144,19 @@ static void another_schema_is_refused_by_number(void **state)
     tide_put_be32(identity, TIDE_STORE_SCHEMA + 1);
     put_meta(&world, "identity", identity, 40);
     world_close(&world);
-    check_refused(&world, &world.cfg, TIDE_SCHEMA, "schema 2, this program reads schema 1");
+    check_refused(&world, &world.cfg, TIDE_SCHEMA, "schema 3, made by a newer tidemark");
+    world_end(&world);
+    world_begin(&world);
+    tide_put_be32(identity, TIDE_STORE_SCHEMA - 1);
+    put_meta(&world, "identity", identity, 40);
+    world_close(&world);
+    check_refused(&world, &world.cfg, TIDE_SCHEMA, "'tidemark migrate' makes a backup");
+    world_end(&world);
+    world_begin(&world);
+    tide_put_be32(identity, TIDE_STORE_SCHEMA | UINT32_C(0x80000000));
+    put_meta(&world, "identity", identity, 40);
+    world_close(&world);
+    check_refused(&world, &world.cfg, TIDE_SCHEMA, "begun and is not finished");
     world_end(&world);
 }
 

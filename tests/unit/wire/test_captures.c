@@ -150,8 +150,10 @@ static void every_stream_folds_to_what_is_listed(void **state)
 {
     static const struct tide_fold_rules rules = {
         .interval_s = 30, .lateness_s = INT64_C(1) << 40, .future_s = 1};
-    const struct tide_fold_context context = {&rules, INT64_C(1796000000000000), "capture",
-                                              1 << 20};
+    const struct tide_fold_context context = {.rules = &rules,
+                                              .arrival_us = INT64_C(1796000000000000),
+                                              .peer = "capture",
+                                              .max_unpacked_bytes = 1 << 20};
     struct tide_parcel *parcel = calloc(1, sizeof(*parcel));
     json_t *item;
     size_t at;

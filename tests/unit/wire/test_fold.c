@@ -22,7 +22,10 @@ static const struct tide_fold_rules rules = {.interval_s = 30, .lateness_s = 360
 
 static void fold(struct tide_pack pack)
 {
-    const struct tide_fold_context context = {&rules, NOW_US, "127.0.0.1:5170", 1 << 20};
+    const struct tide_fold_context context = {.rules = &rules,
+                                              .arrival_us = NOW_US,
+                                              .peer = "127.0.0.1:5170",
+                                              .max_unpacked_bytes = 1 << 20};
     struct tide_request request;
 
     assert_int_equal(

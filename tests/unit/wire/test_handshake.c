@@ -251,6 +251,143 @@ static void cut_and_mutated_pings_are_read_within_their_bytes(void **state)
     }
 }
 
+/* ---- the client's side ---- */
+
+static struct tide_login login_of(const struct tide_ping *ping, const char *key)
+{
+    return (struct tide_login){.hostname = ping->hostname,
+                               .salt = ping->salt,
+                               .key = text_of(key),
+                               .user = ping->user,
+                               .password = text_of("pw")};
+}
+
+static struct tide_helo helo_of(const struct session *session)
+{
+    struct tide_helo helo;
+
+    assert_int_equal(tide_helo_parse(session->server, session->helo_len, &helo), TIDE_OK);
+    return helo;
+}
+
+static void our_ping_is_that_of_the_recorded_clients(void **state)
+{
+    static const char *const name[] = {"fl-auth-user", "fluentbit-auth-user",
+                                       "fluentd-auth-badkey"};
+    uint8_t out[TIDE_PING_MAX];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(name) / sizeof(name[0]); i++) {
+        struct session session = recorded(name[i]);
+        struct tide_ping ping = ping_of(session.client, session.ping_len);
+        struct tide_login login = login_of(&ping, "s3cr3t");
+        struct tide_helo helo = helo_of(&session);
+
+        assert_int_equal(tide_ping_write(out, &helo, &login), session.ping_len);
+        assert_memory_equal(out, session.client, session.ping_len);
+    }
+}
+
+static void no_user_is_said_where_none_is_asked_for(void **state)
+{
+    const uint8_t nonce[TIDE_NONCE_SIZE] = "0123456789abcdef";
+    struct tide_login login = {.hostname = text_of("h"),
+                               .salt = text_of("s"),
+                               .key = text_of("k"),
+                               .user = text_of("alice"),
+                               .password = text_of("pw")};
+    uint8_t out[TIDE_PING_MAX], helo_bytes[TIDE_HELO_SIZE];
+    struct tide_helo helo;
+    struct tide_ping ping;
+    size_t len = tide_helo_write(helo_bytes, nonce, NULL);
+
+    (void)state;
+    assert_int_equal(tide_helo_parse(helo_bytes, len, &helo), TIDE_OK);
+    assert_int_equal(helo.auth.len, 0);
+    ping = ping_of(out, tide_ping_write(out, &helo, &login));
+    assert_true(tide_ping_knows_key(&ping, nonce, &login.key));
+    assert_int_equal(ping.user.len, 0);
+    assert_int_equal(ping.password_digest.len, 0);
+}
+
+static void recorded_servers_prove_the_key_and_impostors_do_not(void **state)
+{
+    static const char *const name[] = {"fl-auth-user", "fluentbit-auth-user"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(name) / sizeof(name[0]); i++) {
+        struct session session = recorded(name[i]);
+        struct tide_ping ping = ping_of(session.client, session.ping_len);
+        struct tide_login login = login_of(&ping, "s3cr3t");
+        struct tide_helo helo = helo_of(&session), other = helo;
+        const uint8_t *frame = session.server + session.helo_len;
+        size_t len = first_frame(frame, session.server_len - session.helo_len);
+        struct tide_pong pong;
+
+        assert_int_equal(tide_pong_parse(tide_guard_place(&guard, frame, len), len, &pong),
+                         TIDE_OK);
+        assert_true(pong.welcome);
+        assert_true(tide_pong_knows_key(&pong, &helo, &login));
+        other.nonce.len--;
+        assert_false(tide_pong_knows_key(&pong, &other, &login)); /* of another connection */
+        login.key = text_of("s3cr3T");
+        assert_false(tide_pong_knows_key(&pong, &helo, &login));
+        for (size_t cut = 0; cut < len; cut++)
+            assert_int_equal(tide_pong_parse(tide_guard_place(&guard, frame, cut), cut, &pong),
+                             TIDE_MALFORMED);
+    }
+}
+
+static void a_refusal_gives_its_reason(void **state)
+{
+    struct session session = recorded("fluentd-auth-badkey");
+    struct tide_pong pong;
+
+    (void)state;
+    assert_int_equal(tide_pong_parse(session.server + session.helo_len,
+                                     session.server_len - session.helo_len, &pong),
+                     TIDE_OK);
+    assert_false(pong.welcome);
+    assert_int_equal(pong.reason.len, strlen("shared_key mismatch"));
+    assert_memory_equal(pong.reason.start, "shared_key mismatch", pong.reason.len);
+}
+
+static void what_is_no_helo_or_pong_is_malformed(void **state)
+{
+    static const char *const bad[] = {"null",
+                                      "['HELO']",
+                                      "['HELO',{}]",
+                                      "['HELO',{'nonce':1}]",
+                                      "['HELO',{'nonce':''}]",
+                                      "['HELO',{'nonce':'n'},1]",
+                                      "['PING',{'nonce':'n'}]",
+                                      "['HELO','nonce']",
+                                      "['PONG',true,'','s']",
+                                      "['PONG',1,'','s','d']",
+                                      "['PONG',true,null,'s','d']",
+                                      "['PONG',true,'','s','d','x']",
+                                      "{'ack':'x'}"};
+    struct session session = recorded("fl-auth-user");
+    struct tide_helo helo;
+    struct tide_pong pong;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct tide_pack pack = tide_pack("%s", bad[i]);
+
+        assert_int_equal(
+            tide_helo_parse(tide_guard_place(&guard, pack.data, pack.len), pack.len, &helo),
+            TIDE_MALFORMED);
+        assert_int_equal(
+            tide_pong_parse(tide_guard_place(&guard, pack.data, pack.len), pack.len, &pong),
+            TIDE_MALFORMED);
+        tide_pack_free(&pack);
+    }
+    for (size_t cut = 0; cut < session.helo_len; cut++)
+        assert_int_equal(tide_helo_parse(tide_guard_place(&guard, session.server, cut), cut, &helo),
+                         TIDE_MALFORMED);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -276,6 +413,11 @@ int main(void)
         cmocka_unit_test(what_is_no_ping_is_malformed),
         cmocka_unit_test(names_are_taken_up_to_their_bound),
         cmocka_unit_test(cut_and_mutated_pings_are_read_within_their_bytes),
+        cmocka_unit_test(our_ping_is_that_of_the_recorded_clients),
+        cmocka_unit_test(no_user_is_said_where_none_is_asked_for),
+        cmocka_unit_test(recorded_servers_prove_the_key_and_impostors_do_not),
+        cmocka_unit_test(a_refusal_gives_its_reason),
+        cmocka_unit_test(what_is_no_helo_or_pong_is_malformed),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

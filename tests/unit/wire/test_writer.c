@@ -34,7 +34,10 @@ static void written_request_reads_back(void **state)
 {
     struct tide_forward_writer *writer = tide_forward_writer_new();
     const struct tide_fold_rules rules = {.interval_s = 30, .lateness_s = 3600, .future_s = 300};
-    const struct tide_fold_context context = {&rules, 1700000001000000, "writer", 1 << 20};
+    const struct tide_fold_context context = {.rules = &rules,
+                                              .arrival_us = 1700000001000000,
+                                              .peer = "writer",
+                                              .max_unpacked_bytes = 1 << 20};
     struct tide_parcel *parcel = calloc(1, sizeof(*parcel));
     struct tide_pack record =
         tide_pack("{'module_id':'auth','event':'response','duration_ms':2.5}");
