@@ -166,6 +166,25 @@ class Tool(Served):
         print(done.stdout, flush=True)
         self.assertEqual(os.listdir(self.home), [], "its own daemon's store is removed")
 
+    def test_bench_ingest_paces_and_waits_for_each_ack(self):
+        own = ["bench", "ingest", "--dir", self.home, "--daemon", tidemarkd()]
+        done = json.loads(self.tool(*own, "--events", "20000", "--rate", "20000", "--rate-for", "1s", "--per-chunk", "100",
+                                    "--json").stdout)
+        paced = done["paced"]
+        print(json.dumps(paced), flush=True)
+        self.assertEqual((done["events"], paced["events"], paced["rate"], done["books"]), (20000, 20000, 20000, "ok"))
+        self.assertLess(paced["events_per_second"], 25000)
+        self.assertAlmostEqual(paced["server_cpu_of_burst"],
+                               paced["server_cpu_ns_per_event"] / done["server_cpu_ns_per_event"], places=6)
+        done = json.loads(self.tool(*own, "--one-at-a-time", "--events", "300", "--json").stdout)
+        self.assertEqual((done["events"], done["commits"], done["books"]), (300, 300, "ok"))
+        self.assertAlmostEqual(done["share_of_one_by_commit"], done["events_per_second"] * done["mean_commit_ms"] / 1e3,
+                               places=6)
+        self.assertLessEqual(done["share_of_one_by_commit"], 1)
+        self.assertIn("of 1 / commit", self.tool(*own, "--one-at-a-time", "--events", "100").stdout)
+        self.tool(*own, "--one-at-a-time", "--rate", "5", status=2)
+        self.tool(*own, "--rate-for", "5s", status=2)
+
 
 class Secured(Served):
     """The same commands where the daemon asks who they are."""
