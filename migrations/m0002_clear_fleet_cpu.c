@@ -7,8 +7,8 @@
  * So every row of module 0 with that gauge is written anew with 0 in its place.
  *
  * The new tables are made, empty. Stores of schema 1 that programs between the two wrote may have
- * them, with what is in them in its present form; but for `fold` in meta, which lacked its fourth
- * number at first.
+ * them, with what is in them in its present form; but for `fold` in meta, which had one or two
+ * numbers less.
  *
  * Frozen. All layouts below are those of these two schemas, whatever became of them since.
  */
@@ -210,35 +210,41 @@ static enum tide_rc fleet_row(struct tide_step_work *work, const struct tide_raw
 
 /* ---- the end ---- */
 
-/* `fold`: seq, hours_upto, days_upto, [refolded], and of each of four tiers evicted_upto. */
+#define TIERS        4
+#define FOLD_NUMBERS (5 + TIERS)
+
+/* `fold`: seq, hours_upto, days_upto, then, of schema 2, folding_upto and refold_seq, and of each
+ * tier evicted_upto. Programs between the schemas wrote none or one number in the place of the two,
+ * which says nothing of use: 0 and 0 is that no hour is under way. */
 static enum tide_rc complete_fold(struct tide_step_work *work, struct tide_err *err)
 {
     struct tide_raw_item item = {.key = "fold", .key_len = 4};
     enum tide_rc rc = tide_raw_get(work->raw, "meta", &item);
+    uint8_t value[FOLD_NUMBERS * TIDE_VARINT_MAX], *to = value;
+    uint64_t number[FOLD_NUMBERS];
     const uint8_t *at, *end;
-    uint64_t number[8];
     unsigned count = 0;
 
     if (rc)
         return rc == TIDE_NOT_FOUND ? TIDE_OK : rc;
     at = item.payload;
     end = at + item.len;
-    while (at < end && count < 8 && tide_get_varint(&at, end, &number[count]))
+    while (at < end && count < FOLD_NUMBERS && tide_get_varint(&at, end, &number[count]))
         count++;
-    if (at != end || count < 7) {
+    if (at != end || count < 3 + TIERS) {
         tide_err_set(err, "how far the store is folded cannot be read");
         return TIDE_DAMAGED;
     }
-    if (count == 7) {
-        uint8_t value[8 * TIDE_VARINT_MAX], *to = value;
-
-        for (unsigned i = 0; i < 7; i++) {
-            to = i == 3 ? tide_put_varint(to, 0) : to;
-            to = tide_put_varint(to, number[i]);
-        }
-        tide_raw_put(work->raw, "meta", "fold", 4, value, (size_t)(to - value));
-        work->changed++;
-    }
+    if (count == FOLD_NUMBERS)
+        return TIDE_OK;
+    for (unsigned i = 0; i < 3; i++)
+        to = tide_put_varint(to, number[i]);
+    to = tide_put_varint(to, 0);
+    to = tide_put_varint(to, 0);
+    for (unsigned i = count - TIERS; i < count; i++)
+        to = tide_put_varint(to, number[i]);
+    tide_raw_put(work->raw, "meta", "fold", 4, value, (size_t)(to - value));
+    work->changed++;
     return TIDE_OK;
 }
 

@@ -20,7 +20,8 @@ enum {
     RICE_ESCAPE_BITS = RICE_ONES_MAX + 64,
     MODE_BITS = 5,
     MODE_SPARSE = 31, /* 0..30: dense, the Rice parameter */
-    DENSE_MAX = 30
+    DENSE_MAX = 30,
+    DENSE_AT_ONCE = 4 /* counts read from one look at the bits */
 };
 
 /* ---- codes ---- */
@@ -59,28 +60,6 @@ static inline uint64_t rice_get(struct bit_reader *from, unsigned k)
     return (uint64_t)ones << k | (window >> (ones + 1) & bits_mask(k));
 }
 
-/* Two codes, with one look at the bits when both are short: reading is a chain of looks. */
-static inline void rice_get_two(struct bit_reader *from, unsigned k, unsigned then_k,
-                                uint64_t *ret_v, uint64_t *ret_then)
-{
-    uint64_t window = bits_peek(from), rest;
-    unsigned ones = (unsigned)__builtin_ctzll(~window | UINT64_C(1) << RICE_ONES_MAX);
-    unsigned bits = ones + 1 + k, then_ones;
-
-    rest = window >> bits; /* at most 24 + 1 + 30 */
-    then_ones = (unsigned)__builtin_ctzll(~rest | UINT64_C(1) << RICE_ONES_MAX);
-    if (__builtin_expect(ones == RICE_ONES_MAX || then_ones == RICE_ONES_MAX ||
-                             bits + then_ones + 1 + then_k > BITS_PEEK,
-                         0)) {
-        *ret_v = rice_get(from, k);
-        *ret_then = rice_get(from, then_k);
-        return;
-    }
-    from->bit += bits + then_ones + 1 + then_k;
-    *ret_v = (uint64_t)ones << k | (window >> (ones + 1) & bits_mask(k));
-    *ret_then = (uint64_t)then_ones << then_k | (rest >> (then_ones + 1) & bits_mask(then_k));
-}
-
 /* Elias' gamma code of v + 1, v < 2^24. */
 static size_t gamma_bits(uint64_t v)
 {
@@ -107,7 +86,9 @@ static uint64_t gamma_get(struct bit_reader *from)
 /* The Rice parameter of the distances between `present` of m records. */
 static unsigned gap_parameter(size_t m, size_t present)
 {
-    return bits_of(m / present) - 1;
+    unsigned more = bits_of(m) - bits_of(present);
+
+    return more - (present << more > m);
 }
 
 /* ---- encoding ---- */
@@ -327,10 +308,17 @@ void buckets_encode(struct blob *to, const struct tide_hist *const *hist, const 
 
 /* ---- decoding ---- */
 
-/* One count as it comes. */
+/* One count that is not zero, as it comes: bucket by bucket, within each by record. */
 struct found {
-    uint32_t bucket, record;
     uint64_t count;
+    uint32_t record, bucket;
+};
+
+/* What is known of a record once all buckets were read. */
+struct part {
+    uint64_t rest;        /* its samples that are missing: those of the bucket left out */
+    uint32_t first, last; /* bucket that it has any in; first > last: none */
+    size_t zero;          /* where its bucket 0 would be among the counts */
 };
 
 void buckets_init(struct buckets *buckets)
@@ -340,10 +328,10 @@ void buckets_init(struct buckets *buckets)
 
 void buckets_fini(struct buckets *buckets)
 {
-    free(buckets->run);
-    free(buckets->first);
+    free(buckets->hist);
+    free(buckets->count);
     free(buckets->found);
-    free(buckets->rest);
+    free(buckets->part);
     *buckets = (struct buckets){0};
 }
 
@@ -353,169 +341,266 @@ static void reserve_records(struct buckets *into, size_t m)
     into->founds = 0;
     if (m <= into->m_capacity)
         return;
-    into->first = must(realloc(into->first, (m + 1) * sizeof(*into->first)));
-    into->rest = must(realloc(into->rest, m * sizeof(*into->rest)));
+    into->hist = must(realloc(into->hist, m * sizeof(*into->hist)));
+    into->part = must(realloc(into->part, m * sizeof(*into->part)));
     into->m_capacity = m;
 }
 
-/* Room for one more bucket in every record. */
+/* Room for one more bucket in every record, and one to be written over. */
 static void reserve_found(struct buckets *into)
 {
-    if (into->founds + into->m <= into->found_capacity)
+    if (into->founds + into->m < into->found_capacity)
         return;
-    into->found_capacity = (into->founds + into->m) * 2;
+    into->found_capacity = (into->founds + into->m) * 2 + 1;
     into->found = must(realloc(into->found, into->found_capacity * sizeof(*into->found)));
 }
 
-/* Parameter 0, the most frequent one: every count is as many ones and a zero, so all records
- * without any up to the next one that has some are one run of zeros. */
-static bool get_unary(struct buckets *into, struct bit_reader *from, uint32_t bucket)
+static void reserve_counts(struct buckets *into, size_t counts)
 {
-    enum { ZEROS_MAX = 30 }; /* with the ones and their zero well inside one peek */
-    struct bit_reader reader = *from;
-    struct found *found = into->found + into->founds;
-    size_t m = into->m;
-    bool good = true;
+    if (counts <= into->count_capacity)
+        return;
+    free(into->count);
+    into->count = must(malloc(counts * sizeof(*into->count)));
+    into->count_capacity = counts;
+}
 
+/* There is a run of RICE_ONES_MAX ones, which is an escape. */
+static bool has_escape(uint64_t window)
+{
+    window &= window >> 1;
+    window &= window >> 2;
+    window &= window >> 4;
+    return (window & window >> 8 & window >> 16) != 0;
+}
+
+/* Parameter 0, the most frequent one: every count is as many ones and a zero. So the bits are taken
+ * apart by their runs of ones, without a look at the records that have none. */
+static struct found *get_unary(struct found *found, struct bit_reader *from, uint32_t bucket,
+                               size_t m)
+{
     for (size_t t = 0; t < m;) {
-        uint64_t window = bits_peek(&reader), count;
-        unsigned none = (unsigned)__builtin_ctzll(window | UINT64_C(1) << ZEROS_MAX), ones;
+        uint64_t window = bits_peek(from) & bits_mask(BITS_PEEK), heads, tails;
+        unsigned bits = bits_of(~window & bits_mask(BITS_PEEK)); /* the last code ends there */
+        size_t ones = 0, passed;
 
-        if (none >= m - t) {
-            reader.bit += m - t;
-            break;
+        if (__builtin_expect(has_escape(window), 0)) {
+            uint64_t count = rice_get(from, 0);
+
+            *found = (struct found){count, (uint32_t)t++, bucket};
+            found += count != 0;
+            continue;
         }
-        t += none;
-        ones = (unsigned)__builtin_ctzll(~(window >> none) | UINT64_C(1) << RICE_ONES_MAX);
-        count = ones;
-        if (__builtin_expect(ones == RICE_ONES_MAX, 0)) {
-            reader.bit += none + RICE_ONES_MAX;
-            count = bits_get(&reader, 64);
-        } else {
-            reader.bit += none + ones + 1;
+        window &= bits_mask(bits);
+        heads = window & ~(window << 1);
+        tails = window & ~(window >> 1);
+        while (heads) {
+            size_t head = (size_t)__builtin_ctzll(heads), record = t + head - ones;
+            size_t count = (size_t)__builtin_ctzll(tails) + 1 - head;
+
+            if (record >= m)
+                break; /* of the next bucket */
+            heads &= heads - 1;
+            tails &= tails - 1;
+            *found++ = (struct found){count, (uint32_t)record, bucket};
+            ones += count;
         }
-        good &= count <= into->rest[t];
-        into->rest[t] -= count;
-        into->first[t + 1] += count != 0;
-        *found = (struct found){bucket, (uint32_t)t, count};
-        found += count != 0;
-        t++;
+        passed = bits - ones < m - t ? bits - ones : m - t;
+        from->bit += passed + ones;
+        t += passed;
     }
-    into->founds = (size_t)(found - into->found);
-    *from = reader;
-    return good || !into->exact;
+    return found;
 }
 
-static bool get_dense(struct buckets *into, struct bit_reader *from, uint32_t bucket, unsigned k)
+/* Whether codes of so many ones each are short: none is an escape. True for some that are short,
+ * too. */
+static inline bool maybe_escape(unsigned ones)
 {
-    struct bit_reader reader = *from; /* in registers */
-    struct found *found = into->found + into->founds;
-    uint64_t *rest = into->rest, count[2];
-    uint32_t *entries = into->first + 1;
-    size_t m = into->m;
-    bool good = true;
+    return (ones & RICE_ONES_MAX) == RICE_ONES_MAX;
+}
 
-    if (k == 0)
-        return get_unary(into, from, bucket);
-    for (uint32_t t = 0; t < m;) {
-        unsigned some = m - t < 2 ? 1 : 2;
+static struct found *get_dense(struct found *found, struct bit_reader *from, uint32_t bucket,
+                               size_t m, unsigned k)
+{
+    uint64_t mask = bits_mask(k);
+    uint32_t t = 0;
 
-        if (some == 2)
-            rice_get_two(&reader, k, k, &count[0], &count[1]);
-        else
-            count[0] = rice_get(&reader, k);
-        for (unsigned i = 0; i < some; i++, t++) {
-            good &= count[i] <= rest[t];
-            rest[t] -= count[i];
-            *found = (struct found){bucket, t, count[i]};
+    while (t < m) {
+        uint64_t window = bits_peek(from), count[DENSE_AT_ONCE];
+        unsigned used = 0, all_ones = 0;
+
+        for (unsigned i = 0; i < DENSE_AT_ONCE; i++) {
+            unsigned ones = (unsigned)__builtin_ctzll(~window | UINT64_C(1) << RICE_ONES_MAX);
+
+            count[i] = (uint64_t)ones << k | (window >> (ones + 1) & mask);
+            window >>= ones + 1 + k;
+            used += ones + 1 + k;
+            all_ones |= ones;
+        }
+        if (__builtin_expect(m - t < DENSE_AT_ONCE || used > BITS_PEEK || maybe_escape(all_ones),
+                             0)) {
+            uint64_t one = rice_get(from, k);
+
+            *found = (struct found){one, t++, bucket};
+            found += one != 0;
+            continue;
+        }
+        from->bit += used;
+        for (unsigned i = 0; i < DENSE_AT_ONCE; i++) {
+            *found = (struct found){count[i], t++, bucket};
             found += count[i] != 0;
-            entries[t] += count[i] != 0;
         }
     }
-    into->founds = (size_t)(found - into->found);
-    *from = reader;
-    return good || !into->exact;
+    return found;
 }
 
-static bool get_sparse(struct buckets *into, struct bit_reader *from, uint32_t bucket)
+/* NULL: damaged. */
+static struct found *get_sparse(struct found *found, struct bit_reader *from, uint32_t bucket,
+                                size_t m)
 {
-    size_t present = gamma_get(from), m = into->m, t = 0;
-    struct found *found = into->found + into->founds;
-    uint64_t *rest = into->rest;
-    struct bit_reader reader;
-    bool exact = into->exact;
+    size_t present = gamma_get(from), t = 0;
+    uint64_t mask, gap_mask;
     unsigned k, gap_k;
 
     if (present == 0)
-        return true;
+        return found;
     k = (unsigned)gamma_get(from);
     if (present > m || k > DENSE_MAX)
-        return false;
+        return NULL;
     gap_k = gap_parameter(m, present);
-    reader = *from;
-    for (size_t i = 0; i < present; i++, t++) {
-        uint64_t gap, less;
+    mask = bits_mask(k);
+    gap_mask = bits_mask(gap_k);
+    for (size_t i = 0; i < present;) {
+        uint64_t window = bits_peek(from), gap, less;
+        unsigned left = BITS_PEEK, used;
 
-        rice_get_two(&reader, gap_k, k, &gap, &less);
+        /* As many pairs as one look shows whole. */
+        for (; i < present; i++, window >>= used, left -= used) {
+            unsigned ones = (unsigned)__builtin_ctzll(~window | UINT64_C(1) << RICE_ONES_MAX), more;
+            uint64_t rest = window >> (ones + 1 + gap_k);
+
+            more = (unsigned)__builtin_ctzll(~rest | UINT64_C(1) << RICE_ONES_MAX);
+            used = ones + 1 + gap_k + more + 1 + k;
+            if (used > left || maybe_escape(ones | more))
+                break;
+            t += (uint64_t)ones << gap_k | (window >> (ones + 1) & gap_mask);
+            less = (uint64_t)more << k | (rest >> (more + 1) & mask);
+            if (t >= m)
+                return NULL;
+            *found++ = (struct found){less + 1, (uint32_t)t++, bucket};
+        }
+        from->bit += BITS_PEEK - left;
+        if (left < BITS_PEEK)
+            continue;
+        gap = rice_get(from, gap_k);
+        less = rice_get(from, k);
         if (t >= m || gap >= m - t || less == UINT64_MAX)
-            return false;
+            return NULL;
         t += gap;
-        if (exact && less >= rest[t])
-            return false;
-        rest[t] -= less + 1;
-        *found++ = (struct found){bucket, (uint32_t)t, less + 1};
-        into->first[t + 1]++;
+        *found++ = (struct found){less + 1, (uint32_t)t++, bucket};
+        i++;
     }
-    into->founds += present;
+    return found;
+}
+
+/* One bucket; false: damaged. */
+static bool get_bucket(struct buckets *into, struct bit_reader *from, uint32_t bucket,
+                       unsigned *mode)
+{
+    struct bit_reader reader = *from; /* in registers */
+    struct found *found;
+
+    reserve_found(into);
+    found = into->found + into->founds;
+    if (!bits_get(&reader, 1))
+        *mode = (unsigned)bits_get(&reader, MODE_BITS);
+    if (*mode == MODE_SPARSE)
+        found = get_sparse(found, &reader, bucket, into->m);
+    else if (*mode == 0)
+        found = get_unary(found, &reader, bucket, into->m);
+    else
+        found = get_dense(found, &reader, bucket, into->m, *mode);
     *from = reader;
+    if (!found || bits_overrun(&reader))
+        return false;
+    into->founds = (size_t)(found - into->found);
     return true;
 }
 
-static void move_run(struct buckets *into, const struct found *found)
+/* False: it has more than its samples. */
+static bool find_parts(struct buckets *into, const uint64_t *samples)
 {
-    into->run[into->first[found->record]++] = (struct hist_run){found->bucket, found->count};
+    const struct found *end = into->found + into->founds;
+    struct part *part = into->part;
+    bool over = false;
+
+    for (size_t t = 0; t < into->m; t++)
+        part[t] = (struct part){.rest = samples[t], .first = UINT32_MAX};
+    for (const struct found *found = into->found; found < end; found++) {
+        struct part *of = &part[found->record];
+
+        of->first = found->bucket < of->first ? found->bucket : of->first;
+        of->last = found->bucket;
+        over |= __builtin_sub_overflow(of->rest, found->count, &of->rest);
+    }
+    return !over || !into->exact;
 }
 
-/* Sorts by record; within one the order of buckets stays. The bucket left out goes in its place:
- * the counts of every record that are still missing. */
-static void settle(struct buckets *into, uint32_t left_out)
+/* Gives every record its span of the counts, all zeros. */
+static void place_spans(struct buckets *into, uint32_t left_out)
 {
-    size_t i = 0, m = into->m, runs = into->founds + (into->exact ? m : 0);
+    struct part *part = into->part;
+    size_t m = into->m, counts = 0;
 
-    if (runs > into->run_capacity) {
-        into->run = must(realloc(into->run, runs * sizeof(*into->run)));
-        into->run_capacity = runs;
+    for (size_t t = 0; t < m; t++) {
+        if (into->exact && part[t].rest) {
+            part[t].first = left_out < part[t].first ? left_out : part[t].first;
+            part[t].last = left_out > part[t].last ? left_out : part[t].last;
+        }
+        if (part[t].first > part[t].last) /* totals_match will say so */
+            part[t].first = part[t].last = 0;
+        into->hist[t] = (struct tide_hist){.first = (uint16_t)part[t].first,
+                                           .len = (uint16_t)(part[t].last - part[t].first + 1)};
+        part[t].zero = counts - part[t].first;
+        counts += into->hist[t].len;
     }
+    reserve_counts(into, counts);
+    memset(into->count, 0, counts * sizeof(*into->count));
     for (size_t t = 0; t < m; t++)
-        into->first[t + 1] += into->first[t] + (into->exact && into->rest[t] != 0);
-    for (; i < into->founds && into->found[i].bucket < left_out; i++)
-        move_run(into, &into->found[i]);
-    for (uint32_t t = 0; into->exact && t < m; t++)
-        if (into->rest[t])
-            move_run(into, &(struct found){left_out, t, into->rest[t]});
-    for (; i < into->founds; i++)
-        move_run(into, &into->found[i]);
-    /* Every start has moved to its end, which is the next one's start. */
-    memmove(into->first + 1, into->first, m * sizeof(*into->first));
-    into->first[0] = 0;
+        into->hist[t].count = into->count + (part[t].zero + part[t].first);
+}
+
+/* Makes histograms of what was found. False: damaged. */
+static bool settle(struct buckets *into, const uint64_t *samples, uint32_t left_out)
+{
+    const struct found *end = into->found + into->founds;
+    const struct part *part = into->part;
+    uint64_t *count;
+
+    if (!find_parts(into, samples))
+        return false;
+    place_spans(into, left_out);
+    count = into->count;
+    for (size_t t = 0; into->exact && t < into->m; t++)
+        if (part[t].rest)
+            count[part[t].zero + left_out] = part[t].rest;
+    for (const struct found *found = into->found; found < end; found++)
+        count[part[found->record].zero + found->bucket] = found->count;
+    return true;
 }
 
 /* After saturation: what the counts of each record add up to, stopping at the top. */
 static bool totals_match(const struct buckets *into, const uint64_t *samples)
 {
-    for (size_t t = 0; t < into->m; t++) {
-        uint64_t sum = 0;
-
-        for (uint32_t i = into->first[t]; i < into->first[t + 1]; i++)
-            sum = tide_add_sat(sum, into->run[i].count);
-        if (sum != samples[t])
+    for (size_t t = 0; t < into->m; t++)
+        if (tide_hist_total(&into->hist[t]) != samples[t])
             return false;
-    }
     return true;
 }
 
-bool buckets_decode(const uint8_t *from, const uint8_t *end, const uint64_t *samples, size_t m,
-                    struct buckets *into)
+/* Finds all counts of m >= 1 histograms; *ret_low: the span's first bucket, *ret_left_out: the
+ * bucket left out, when the counts are exact. False: damaged. */
+static bool find_all(struct buckets *into, const uint8_t *from, const uint8_t *end, size_t m,
+                     uint32_t *ret_low, uint32_t *ret_span, uint32_t *ret_left_out)
 {
     uint64_t low, span, left_out;
     unsigned mode = MODE_SPARSE;
@@ -527,25 +612,70 @@ bool buckets_decode(const uint8_t *from, const uint8_t *end, const uint64_t *sam
         span > TIDE_HIST_BUCKETS - low || left_out > span)
         return false;
     reserve_records(into, m);
-    memcpy(into->rest, samples, m * sizeof(*samples));
-    memset(into->first, 0, (m + 1) * sizeof(*into->first));
     into->exact = left_out != 0;
+    *ret_low = (uint32_t)low;
+    *ret_span = (uint32_t)span;
+    *ret_left_out = (uint32_t)(low + left_out - 1);
     reader = (struct bit_reader){.start = from, .len = (size_t)(end - from)};
-    for (uint32_t b = 0; b < span; b++) {
-        uint32_t bucket = (uint32_t)low + b;
-
-        if (b + 1 == left_out)
-            continue;
-        reserve_found(into);
-        if (!bits_get(&reader, 1))
-            mode = (unsigned)bits_get(&reader, MODE_BITS);
-        if (!(mode == MODE_SPARSE ? get_sparse(into, &reader, bucket)
-                                  : get_dense(into, &reader, bucket, mode)) ||
-            bits_overrun(&reader))
+    for (uint32_t b = 0; b < span; b++)
+        if (b + 1 != left_out && !get_bucket(into, &reader, (uint32_t)low + b, &mode))
             return false;
+    return bits_align(&reader) && reader.bit == reader.len * 8;
+}
+
+bool buckets_decode(const uint8_t *from, const uint8_t *end, const uint64_t *samples, size_t m,
+                    struct buckets *into)
+{
+    uint32_t low, span, left_out;
+
+    return find_all(into, from, end, m, &low, &span, &left_out) &&
+           settle(into, samples, left_out) && (into->exact || totals_match(into, samples));
+}
+
+/* Adds what was found of the records [first, end) up, bucket by bucket. */
+static bool add_up(struct buckets *from, const uint64_t *samples, size_t first, size_t end,
+                   uint32_t low, uint32_t span, uint32_t left_out, struct tide_hist *into)
+{
+    const struct found *stop = from->found + from->founds;
+    struct tide_hist sum = {.first = (uint16_t)low, .len = (uint16_t)span};
+    unsigned __int128 rest = 0, seen = 0;
+
+    reserve_counts(from, span);
+    sum.count = from->count;
+    memset(sum.count, 0, span * sizeof(*sum.count));
+    for (size_t t = first; t < end; t++)
+        rest += samples[t];
+    for (const struct found *found = from->found; found < stop; found++) {
+        uint64_t count = found->count & -(uint64_t)(found->record - first < end - first);
+
+        seen += count;
+        sum.count[found->bucket - low] = tide_add_sat(sum.count[found->bucket - low], count);
     }
-    if (!bits_align(&reader) || reader.bit != reader.len * 8)
+    if (seen > rest)
         return false;
-    settle(into, (uint32_t)(low + left_out - 1));
-    return into->exact || totals_match(into, samples);
+    rest -= seen;
+    sum.count[left_out - low] = rest > UINT64_MAX ? UINT64_MAX : (uint64_t)rest;
+    while (sum.len && sum.count[sum.len - 1] == 0)
+        sum.len--;
+    for (; sum.len && sum.count[0] == 0; sum.len--, sum.first++)
+        sum.count++;
+    tide_hist_merge(into, &sum);
+    return true;
+}
+
+bool buckets_sum(const uint8_t *from, const uint8_t *end, const uint64_t *samples, size_t m,
+                 size_t first, size_t last, struct buckets *memory, struct tide_hist *into)
+{
+    uint32_t low, span, left_out;
+
+    assert(first < last && last <= m);
+    if (!find_all(memory, from, end, m, &low, &span, &left_out))
+        return false;
+    if (memory->exact)
+        return add_up(memory, samples, first, last, low, span, left_out, into);
+    if (!settle(memory, samples, left_out) || !totals_match(memory, samples))
+        return false;
+    for (size_t t = first; t < last; t++)
+        tide_hist_merge(into, &memory->hist[t]);
+    return true;
 }

@@ -16,27 +16,33 @@
 void buckets_encode(struct blob *to, const struct tide_hist *const *hist, const uint64_t *samples,
                     size_t m);
 
-/* Decoded histograms: those of record t are run[first[t], first[t + 1]). Kept from one decoding to
- * the next for its memory. */
+/* Decoded histograms. Kept from one decoding to the next for its memory. */
 struct buckets {
-    struct hist_run *run;
-    uint32_t *first;
+    struct tide_hist *hist; /* [m], to look at: their counts are not theirs */
     size_t m;
+
+    uint64_t *count; /* of all histograms, each a span without zeros at its ends */
+    size_t count_capacity, m_capacity;
 
     /* while decoding */
     struct found *found; /* as they come, bucket by bucket */
-    uint64_t *rest;      /* of record t: samples not seen yet */
-    size_t founds, found_capacity, run_capacity, m_capacity;
-    bool exact; /* the counts add up to the samples, without saturation */
+    size_t founds, found_capacity;
+    struct part *part; /* [m] */
+    bool exact;        /* the counts add up to the samples, without saturation */
 };
 
 void buckets_init(struct buckets *buckets);
 void buckets_fini(struct buckets *buckets);
 
 /* Decodes m >= 1 histograms from exactly [from, end). False: damaged, or the totals are not
- * samples[]; `into` then holds nothing of use. Memory: at
- * most 4 * (end - from) + m counts. */
+ * samples[]; `into` then holds nothing of use. Memory: a count
+ * for each bucket from the first to the last of each histogram, and 4 * (end - from) + m others. */
 bool buckets_decode(const uint8_t *from, const uint8_t *end, const uint64_t *samples, size_t m,
                     struct buckets *into);
+
+/* Adds the histograms of the records [first, last), some of the m, to `into`, without making each
+ * of them. False: damaged, as far as the sum can tell. */
+bool buckets_sum(const uint8_t *from, const uint8_t *end, const uint64_t *samples, size_t m,
+                 size_t first, size_t last, struct buckets *memory, struct tide_hist *into);
 
 #endif

@@ -46,14 +46,12 @@ struct chunk_view {
 /* False: these bytes are no chunk. `payload` is lent until the last read through ret_view. */
 bool chunk_open(const void *payload, size_t len, struct chunk_view *ret_view);
 
-/* One record in parts, owned by the reader that decoded it. */
+/* One record as it was decoded. What it points to is the reader's: to look at until the next chunk
+ * is read, or to copy. */
 struct chunk_row {
     int64_t start_s;
     uint32_t revision;
-    uint32_t instances;
-    const struct tide_instance *instance;
-    struct tide_customs customs; /* to look at: the items are the reader's */
-    struct tide_tally tally;
+    struct tide_record record; /* its histogram is empty until chunk_read_hists */
 };
 
 /* Decodes chunks, one after the other; keeps its memory between them. */
@@ -63,8 +61,7 @@ struct chunk_reader {
     struct tide_instance *instance; /* of all rows */
     size_t instance_capacity;
     struct buckets buckets; /* of the rows that have samples */
-    uint16_t *hist_of;      /* row -> its place among them */
-    uint64_t *samples;      /* by that place */
+    uint64_t *samples;      /* by their place among them */
     struct customs customs;
     struct parse *parse; /* columns, while they are read */
     struct blob scratch;
@@ -80,15 +77,13 @@ bool chunk_read_fields(struct chunk_reader *reader, const struct chunk_view *vie
 /* After chunk_read_fields: decodes the histograms of all records. False: damaged. */
 bool chunk_read_hists(struct chunk_reader *reader);
 
-/* After chunk_read_hists: the buckets of row i, ascending; NULL and 0 without samples. */
-const struct hist_run *chunk_hist(const struct chunk_reader *reader, uint32_t i,
-                                  uint32_t *ret_runs);
+/* After chunk_read_fields: merges the rows [first, last), histograms included, into `into`: a good
+ * deal cheaper than one by one. What chunk_read_hists had read is gone. False: damaged; `into` then
+ * has some of them. */
+bool chunk_sum(struct chunk_reader *reader, uint32_t first, uint32_t last,
+               struct tide_record *into);
 
-/* After chunk_read_fields: row i as a record with an empty histogram; `into` is initialised, what
- * it held is gone. */
-void chunk_record_fields(const struct chunk_reader *reader, uint32_t i, struct tide_record *into);
-
-/* After chunk_read_hists: row i as a whole record; `into` is initialised, what it held is gone. */
+/* Row i as a record of its own; `into` is initialised, what it held is gone. */
 void chunk_record(const struct chunk_reader *reader, uint32_t i, struct tide_record *into);
 
 #endif

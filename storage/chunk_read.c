@@ -65,7 +65,6 @@ void chunk_reader_fini(struct chunk_reader *reader)
     free(reader->parse);
     free(reader->instance);
     free(reader->samples);
-    free(reader->hist_of);
     blob_fini(&reader->scratch);
     buckets_fini(&reader->buckets);
     customs_fini(&reader->customs);
@@ -157,7 +156,7 @@ static void get_counts(struct parse *parse)
         kinds[kind] = get_column(parse, CHUNK_KIND + kind, parse->n, NULL);
     for (uint32_t i = 0; i < parse->n; i++) {
         struct chunk_row *row = &parse->row[i];
-        struct tide_tally *tally = &row->tally;
+        struct tide_tally *tally = &row->record.tally;
 
         bad |= failed[i] > requests[i] || untimed[i] > requests[i] || revision[i] > UINT32_MAX;
         row->revision = (uint32_t)revision[i];
@@ -177,7 +176,7 @@ static void get_counts(struct parse *parse)
         if (kinds[kind] == zeros || kind == TIDE_EVENT_RESPONSE || kind == TIDE_EVENT_REQUEST)
             continue;
         for (uint32_t i = 0; i < parse->n; i++) {
-            parse->row[i].tally.kind[kind] = kinds[kind][i];
+            parse->row[i].record.tally.kind[kind] = kinds[kind][i];
             parse->events[i] += kinds[kind][i];
         }
     }
@@ -209,19 +208,19 @@ static void get_seldom(struct parse *parse)
 {
     if (get_seldom_column(parse, CHUNK_START))
         for (uint32_t i = 0; i < parse->n; i++)
-            parse->row[i].tally.start_us = moment(parse, i);
+            parse->row[i].record.tally.start_us = moment(parse, i);
     if (get_seldom_column(parse, CHUNK_STOP))
         for (uint32_t i = 0; i < parse->n; i++)
-            parse->row[i].tally.stop_us = moment(parse, i);
+            parse->row[i].record.tally.stop_us = moment(parse, i);
     if (get_seldom_column(parse, CHUNK_HEALTH))
         for (uint32_t i = 0; i < parse->n; i++) {
-            parse->row[i].tally.health_us = moment(parse, i);
-            parse->row[i].tally.healthy = parse->row[i].tally.health_us != 0;
+            parse->row[i].record.tally.health_us = moment(parse, i);
+            parse->row[i].record.tally.healthy = parse->row[i].record.tally.health_us != 0;
         }
     if (get_seldom_column(parse, CHUNK_UNHEALTHY))
         for (uint32_t i = 0; i < parse->n; i++) {
             parse->bad |= parse->value[i] > 1;
-            parse->row[i].tally.healthy ^= parse->value[i] != 0;
+            parse->row[i].record.tally.healthy ^= parse->value[i] != 0;
         }
 }
 
@@ -238,7 +237,7 @@ static void get_times(struct parse *parse, uint32_t width_s)
         m += parse->events[i] != alone;
     last = get_column(parse, CHUNK_LAST, m, NULL);
     for (uint32_t i = 0; i < parse->n; i++) {
-        struct tide_tally *tally = &parse->row[i].tally;
+        struct tide_tally *tally = &parse->row[i].record.tally;
         uint64_t start_us = (uint64_t)parse->row[i].start_s * 1000000;
         int64_t first_us = (int64_t)(start_us + first[i]), last_us = first_us;
 
@@ -273,7 +272,7 @@ static void get_durations(struct parse *parse)
     if (parse->bad)
         return;
     for (uint32_t i = 0; i < parse->n; i++) {
-        struct tide_tally *tally = &parse->row[i].tally;
+        struct tide_tally *tally = &parse->row[i].record.tally;
         uint64_t samples = parse->samples[i], min_us, max_us;
 
         if (samples == 0)
@@ -316,7 +315,9 @@ static void get_id(struct parse *parse, struct found_id *ret_id, uint64_t before
         if (lacks[i])
             continue;
         ret_present[i / 8] |= (uint8_t)(1u << i % 8);
-        if (++parse->row[i].instances > CHUNK_INSTANCES_MAX)
+        /* Beyond TIDE_INSTANCES_MAX there is only the overflow. */
+        if (++parse->row[i].record.instances > TIDE_INSTANCES_MAX &&
+            ret_id->id != TIDE_INSTANCE_OVERFLOW)
             parse->bad = true;
     }
 }
@@ -381,7 +382,7 @@ static void get_gauges(struct parse *parse, const struct found_id *id, const uin
         instance[m] = own[i] + filled[i]++;
         instance[m]->id = id->id;
         parse->hint[m] = parse->events[i];
-        parse->last_us[m] = parse->row[i].tally.last_us;
+        parse->last_us[m] = parse->row[i].record.tally.last_us;
         parse->time_us[m] = parse->last_us[m];
         m++;
     }
@@ -415,7 +416,7 @@ static void get_instances(struct parse *parse, struct chunk_reader *reader)
     for (size_t k = 0; k < ids && !parse->bad; k++)
         get_id(parse, &id[k], k ? id[k - 1].id : 0, k == 0, present + k * bytes);
     for (uint32_t i = 0; i < parse->n; i++)
-        all += parse->row[i].instances;
+        all += parse->row[i].record.instances;
     if (parse->bad)
         return;
     if (all > reader->instance_capacity) {
@@ -425,8 +426,8 @@ static void get_instances(struct parse *parse, struct chunk_reader *reader)
     all = 0;
     for (uint32_t i = 0; i < parse->n; i++) {
         own[i] = reader->instance + all;
-        parse->row[i].instance = own[i];
-        all += parse->row[i].instances;
+        parse->row[i].record.instance = own[i];
+        all += parse->row[i].record.instances;
     }
     for (size_t k = 0; k < ids && !parse->bad; k++)
         get_gauges(parse, &id[k], present + k * bytes, own, filled);
@@ -439,15 +440,15 @@ static void get_customs(struct parse *parse, struct chunk_reader *reader)
     struct customs_base base = {.events = parse->value, .newest_us = newest_us};
 
     for (uint32_t i = 0; i < parse->n; i++) {
-        parse->value[i] = parse->row[i].tally.kind[TIDE_EVENT_METRIC];
-        newest_us[i] = parse->row[i].tally.last_us;
+        parse->value[i] = parse->row[i].record.tally.kind[TIDE_EVENT_METRIC];
+        newest_us[i] = parse->row[i].record.tally.last_us;
     }
     if (!customs_decode(&parse->at, parse->end, parse->n, &base, &reader->customs, of)) {
         parse->bad = true;
         return;
     }
     for (uint32_t i = 0; i < parse->n; i++)
-        parse->row[i].customs = of[i];
+        parse->row[i].record.customs = of[i];
 }
 
 bool chunk_read_fields(struct chunk_reader *reader, const struct chunk_view *view)
@@ -466,7 +467,9 @@ bool chunk_read_fields(struct chunk_reader *reader, const struct chunk_view *vie
     parse->n = view->count;
     parse->row = reader->row;
     parse->bad = false;
-    memset(parse->row, 0, parse->n * sizeof(*parse->row));
+    /* All of it but the id of the slowest operation, which none has. */
+    for (uint32_t i = 0; i < parse->n; i++)
+        memset(&parse->row[i], 0, offsetof(struct chunk_row, record.slowest.id));
     get_starts(parse, view);
     if (!parse->bad)
         get_counts(parse);
@@ -483,61 +486,58 @@ bool chunk_read_fields(struct chunk_reader *reader, const struct chunk_view *vie
 
 /* ---- histograms ---- */
 
+/* The samples of the rows that have any, one after the other; says how many. */
+static size_t list_samples(struct chunk_reader *reader)
+{
+    size_t m = 0;
+
+    if (!reader->samples)
+        reader->samples = must(malloc(CHUNK_RECORDS_MAX * sizeof(*reader->samples)));
+    for (size_t i = 0; i < reader->view.count; i++)
+        if (reader->row[i].record.tally.samples)
+            reader->samples[m++] = reader->row[i].record.tally.samples;
+    return m;
+}
+
 bool chunk_read_hists(struct chunk_reader *reader)
 {
-    size_t m = 0, n = reader->view.count;
+    const struct chunk_view *view = &reader->view;
+    size_t m = list_samples(reader);
 
-    if (!reader->hist_of) {
-        reader->hist_of = must(malloc(CHUNK_RECORDS_MAX * sizeof(*reader->hist_of)));
-        reader->samples = must(malloc(CHUNK_RECORDS_MAX * sizeof(*reader->samples)));
-    }
-    for (size_t i = 0; i < n; i++)
-        if (reader->row[i].tally.samples) {
-            reader->samples[m] = reader->row[i].tally.samples;
-            reader->hist_of[i] = (uint16_t)m++;
-        }
     if (m == 0)
-        return reader->view.fields_end == reader->view.hists_end;
-    return buckets_decode(reader->view.fields_end, reader->view.hists_end, reader->samples, m,
-                          &reader->buckets);
+        return view->fields_end == view->hists_end;
+    if (!buckets_decode(view->fields_end, view->hists_end, reader->samples, m, &reader->buckets))
+        return false;
+    m = 0;
+    for (size_t i = 0; i < view->count; i++)
+        if (reader->row[i].record.tally.samples)
+            reader->row[i].record.hist = reader->buckets.hist[m++];
+    return true;
 }
 
-const struct hist_run *chunk_hist(const struct chunk_reader *reader, uint32_t i, uint32_t *ret_runs)
+bool chunk_sum(struct chunk_reader *reader, uint32_t first, uint32_t last, struct tide_record *into)
 {
-    const uint32_t *first;
+    const struct chunk_view *view = &reader->view;
+    size_t m = list_samples(reader), from = 0, to;
 
-    assert(i < reader->view.count);
-    *ret_runs = 0;
-    if (reader->row[i].tally.samples == 0)
-        return NULL;
-    first = &reader->buckets.first[reader->hist_of[i]];
-    *ret_runs = first[1] - first[0];
-    return reader->buckets.run + first[0];
-}
-
-void chunk_record_fields(const struct chunk_reader *reader, uint32_t i, struct tide_record *into)
-{
-    const struct chunk_row *row = &reader->row[i];
-
-    assert(i < reader->view.count);
-    tide_record_reset(into);
-    into->tally = row->tally;
-    for (uint32_t k = 0; k < row->instances; k++)
-        tide_record_merge_instance(into, &row->instance[k]);
-    tide_customs_copy(&into->customs, &row->customs);
+    assert(first < last && last <= view->count);
+    for (uint32_t i = 0; i < view->count; i++)
+        tide_hist_init(&reader->row[i].record.hist);
+    for (uint32_t i = 0; i < first; i++)
+        from += reader->row[i].record.tally.samples != 0;
+    to = from;
+    for (uint32_t i = first; i < last; i++) {
+        tide_record_merge(into, &reader->row[i].record);
+        to += reader->row[i].record.tally.samples != 0;
+    }
+    if (m == 0)
+        return view->fields_end == view->hists_end;
+    return from == to || buckets_sum(view->fields_end, view->hists_end, reader->samples, m, from,
+                                     to, &reader->buckets, &into->hist);
 }
 
 void chunk_record(const struct chunk_reader *reader, uint32_t i, struct tide_record *into)
 {
-    uint32_t runs;
-    const struct hist_run *run = chunk_hist(reader, i, &runs);
-
-    chunk_record_fields(reader, i, into);
-    /* The two ends make the span. */
-    if (runs)
-        tide_hist_add(&into->hist, run[runs - 1].bucket, run[runs - 1].count);
-    if (runs > 1)
-        tide_hist_add(&into->hist, run[0].bucket, run[0].count);
-    for (uint32_t k = 1; k + 1 < runs; k++)
-        into->hist.count[run[k].bucket - into->hist.first] = run[k].count;
+    assert(i < reader->view.count);
+    tide_record_copy(into, &reader->row[i].record);
 }

@@ -122,6 +122,8 @@ static void merge_into_head(struct tide_store *store, const struct group *group,
         call_up_after(store, group, i);
         head_take_delta(store, delta->module, delta->start_s, &view, delta->error, delta->error_len,
                         delta->error_us);
+        if (delta->memo && delta->slowest_len)
+            tide_memo_tell(delta->memo, delta->start_s, delta->slowest_us);
     }
     head_publish(store->head);
 }

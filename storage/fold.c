@@ -9,7 +9,10 @@
  * deleted from the front.
  *
  * Rows only: corrections stay where they are until refold.c applies them, before the next hour,
- * each with its effect on all tiers in one transaction.
+ * each with its effect on all tiers in one transaction. Where a chunk is cut depends on what was
+ * applied before an hour was appended to it. So the first transaction for an hour, whichever it is,
+ * writes down which hour that is and up to which commit corrections go before it; what comes later
+ * waits for the next hour, and a restart anywhere changes no byte.
  */
 #include "fold_step.h"
 
@@ -117,9 +120,10 @@ static enum tide_rc first_start(struct tide_store *store, enum table table, int6
     return txn.rc == TIDE_IN_DOUBT ? store_failed(store, txn.rc) : txn.rc;
 }
 
-static void begin(struct fold *fold, enum step step, int64_t from_s)
+static void begin(struct fold *fold, enum step step, int64_t from_s, uint64_t refold_seq)
 {
     fold->step = step;
+    fold->refold_seq = refold_seq;
     fold->from_s = from_s;
     fold->next = 0;
     fold->part_s = 0;
@@ -146,16 +150,16 @@ static enum tide_rc lags(struct tide_store *store, enum table table, bool *ret,
 }
 
 /* Corrections of folded hours wait for each other until the next hour is folded, or until there are
- * many. Both can be told from the file alone, so a restart in between changes no byte of a chunk.
- */
-static enum tide_rc refold(struct tide_store *store, int64_t now_us, struct tide_err *err)
+ * many. TIDE_AGAIN: some of those up to upto_seq were applied, and `next` was written. */
+static enum tide_rc refold(struct tide_store *store, const struct fold_state *next,
+                           uint64_t upto_seq, int64_t now_us, struct tide_err *err)
 {
     bool due;
     enum tide_rc rc = lags(store, TABLE_CORRECTION, &due, err);
 
     if (rc || !due || store->refold_off)
         return rc;
-    return store_refold(store, &store->folding->writer, now_us, err);
+    return store_refold(store, &store->folding->writer, next, upto_seq, now_us, err);
 }
 
 static enum tide_rc many_corrections(struct tide_store *store, bool *ret, struct tide_err *err)
@@ -189,12 +193,25 @@ static enum tide_rc choose_day(struct tide_store *store, struct tide_err *err)
     day_s = hour_s < upto_s ? upto_s : tide_floor_s(hour_s, DAY_S);
     if (day_s + DAY_S > store->fold.hours_upto_s)
         return TIDE_OK;
-    begin(store->folding, STEP_DAY, day_s);
+    begin(store->folding, STEP_DAY, day_s, 0);
+    return TIDE_AGAIN;
+}
+
+/* The hour that `next` names: its corrections first, then its rows. */
+static enum tide_rc do_hour(struct tide_store *store, const struct fold_state *next, int64_t now_us,
+                            struct tide_err *err)
+{
+    enum tide_rc rc = refold(store, next, next->refold_seq, now_us, err);
+
+    if (rc)
+        return rc;
+    begin(store->folding, STEP_HOUR, next->folding_upto_s - HOUR_S, next->refold_seq);
     return TIDE_AGAIN;
 }
 
 static enum tide_rc choose_hour(struct tide_store *store, int64_t now_us, struct tide_err *err)
 {
+    struct fold_state next = store->fold;
     int64_t row_s, hour_s;
     enum tide_rc rc;
 
@@ -205,13 +222,13 @@ static enum tide_rc choose_hour(struct tide_store *store, int64_t now_us, struct
     hour_s = tide_floor_s(row_s, HOUR_S);
     if (hour_s + HOUR_S > foldable_upto_s(store, now_us))
         return TIDE_OK;
-    if (store->fold.refolded_s != hour_s && (rc = refold(store, now_us, err)))
-        return rc;
-    begin(store->folding, STEP_HOUR, hour_s);
-    return TIDE_AGAIN;
+    next.folding_upto_s = hour_s + HOUR_S;
+    next.refold_seq = store->state.commit_seq;
+    return do_hour(store, &next, now_us, err);
 }
 
-/* One chore, or the choice of the next step. TIDE_OK: there is nothing to do. */
+/* One chore, or the choice of the next step: what was begun before a restart goes first, as if
+ * there had been none. TIDE_OK: there is nothing to do. */
 static enum tide_rc choose(struct tide_store *store, int64_t now_us, struct tide_err *err)
 {
     struct fold *fold = store->folding;
@@ -224,9 +241,12 @@ static enum tide_rc choose(struct tide_store *store, int64_t now_us, struct tide
         if (fold->rows_wasted)
             return fold_rows(store, err);
     }
-    if ((rc = many_corrections(store, &many, err)) || (many && (rc = refold(store, now_us, err))))
-        return rc;
     if ((rc = choose_day(store, err)))
+        return rc;
+    if (store->fold.folding_upto_s > store->fold.hours_upto_s)
+        return do_hour(store, &store->fold, now_us, err);
+    if ((rc = many_corrections(store, &many, err)) ||
+        (many && (rc = refold(store, &store->fold, UINT64_MAX, now_us, err))))
         return rc;
     return choose_hour(store, now_us, err);
 }

@@ -24,10 +24,11 @@ struct slices;
 enum tide_rc fold_finish(struct tide_store *store, struct slices *slices,
                          const struct fold_state *next, struct tide_err *err);
 
-/* refold.c: one slice of applying corrections to folded intervals, of which there are some. Returns
- * TIDE_AGAIN. */
+/* refold.c: one slice of applying corrections to folded intervals, those of commits up to upto_seq;
+ * `next` is written with it. TIDE_AGAIN: some were applied; TIDE_OK: there are none. */
 struct tier_writer;
-enum tide_rc store_refold(struct tide_store *store, struct tier_writer *writer, int64_t now_us,
+enum tide_rc store_refold(struct tide_store *store, struct tier_writer *writer,
+                          const struct fold_state *next, uint64_t upto_seq, int64_t now_us,
                           struct tide_err *err);
 
 #endif

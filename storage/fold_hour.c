@@ -222,7 +222,8 @@ enum tide_rc fold_hour(struct tide_store *store, struct tide_err *err)
     enum tide_rc rc;
 
     slices_begin(&slices, store, UINT32_MAX);
-    next.refolded_s = fold->from_s;
+    next.folding_upto_s = fold->from_s + HOUR_S;
+    next.refold_seq = fold->refold_seq;
     lanes_open(store, &slices.txn);
     while (!slices.txn.rc && (fold->part_s || lowest(fold, lanes) != UINT32_MAX) &&
            fold_goes_on(store, done, begin_us)) {

@@ -2,7 +2,7 @@
  *
  * How far a step is stands in memory only: its last transaction makes it count, readers ignore what
  * it wrote before that, and after a crash it begins anew and replaces what it had written with the
- * same bytes.
+ * same bytes. That an hour has begun, and which corrections came before, stands on disk.
  */
 #ifndef STORAGE_FOLD_STEP_H
 #define STORAGE_FOLD_STEP_H
@@ -33,11 +33,12 @@ struct fold {
     size_t lanes;
 
     enum step step;
-    int64_t from_s;   /* of the step */
-    uint32_t next;    /* its first module that is not done ... */
-    int64_t part_s;   /* ... and of whose hour this much is; `merged` is the merge of that */
-    int64_t width_s;  /* of its next part */
-    bool rows_wasted; /* rows before hours_upto may be there */
+    int64_t from_s;      /* of the step */
+    uint64_t refold_seq; /* of an hour: see struct fold_state */
+    uint32_t next;       /* its first module that is not done ... */
+    int64_t part_s;      /* ... and of whose hour this much is; `merged` is the merge of that */
+    int64_t width_s;     /* of its next part */
+    bool rows_wasted;    /* rows before hours_upto may be there */
 };
 
 /* Whether a slice that began at begin_us and did so many modules takes one more. */

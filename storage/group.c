@@ -129,6 +129,7 @@ static struct group_delta *add_delta(struct group *group, uint32_t module, int64
     delta->module = module;
     delta->start_s = start_s;
     delta->late = start_s < rules->sealed_upto_s;
+    delta->memo = NULL;
     if (start_s > group->newest_start_s)
         group->newest_start_s = start_s;
     return delta;
@@ -218,6 +219,7 @@ seek_delta(struct group *group, struct tide_subject *subject, int64_t time_us,
                               group->delta);
         delta = add_delta(group, module, start_s, slot, rules);
     }
+    delta->memo = subject->memo;
     subject->group = group->serial;
     subject->delta = (uint32_t)(delta - group->delta);
     subject->from_us = start_s * 1000000;
@@ -244,8 +246,9 @@ static void sort_out(struct group *group, const struct tide_parcel *parcel,
 {
     const uint64_t *word = parcel->word, *end = word + parcel->words, *ahead = word;
     uint64_t interval_us = (uint64_t)rules->interval_s * 1000000;
-    uint32_t before = group->deltas, facts = group->facts;
+    uint32_t before = group->deltas, facts = group->facts, *of;
     struct tide_fact fact = {0};
+    const uint64_t **into;
 
     tide_ledger_add(&group->books, &parcel->books);
     if (parcel->chunk_len && tide_ledger_chunks_rejected(&parcel->books) == 0)
@@ -254,6 +257,8 @@ static void sort_out(struct group *group, const struct tide_parcel *parcel,
         group_room(group->fact, &group->fact_capacity, facts + parcel->facts, sizeof(*group->fact));
     group->fact_delta = group_room(group->fact_delta, &group->fact_delta_capacity,
                                    facts + parcel->facts, sizeof(*group->fact_delta));
+    into = group->fact;
+    of = group->fact_delta;
     for (uint32_t i = 0; i < AHEAD && ahead < end; i++, ahead += tide_fact_size(ahead))
         __builtin_prefetch(tide_fact_subject(ahead), 1);
     for (; word < end; word += tide_fact_size(word)) {
@@ -284,8 +289,8 @@ static void sort_out(struct group *group, const struct tide_parcel *parcel,
             group->books.late++;
             continue;
         }
-        group->fact[facts] = word;
-        group->fact_delta[facts++] = delta;
+        into[facts] = word;
+        of[facts++] = delta;
         group->upto[delta]++;
     }
     group->facts = facts;
@@ -294,7 +299,9 @@ static void sort_out(struct group *group, const struct tide_parcel *parcel,
 /* By delta, and as they came within one. */
 static void sort_facts(struct group *group)
 {
-    uint32_t sum = 0;
+    const uint64_t *const *fact = group->fact, **sorted;
+    const uint32_t *of = group->fact_delta;
+    uint32_t facts = group->facts, sum = 0, *upto;
 
     group->sorted =
         group_room(group->sorted, &group->sorted_capacity, group->facts, sizeof(*group->sorted));
@@ -304,8 +311,10 @@ static void sort_facts(struct group *group)
         group->upto[i] = sum;
         sum += here;
     }
-    for (uint32_t i = 0; i < group->facts; i++)
-        group->sorted[group->upto[group->fact_delta[i]]++] = group->fact[i];
+    sorted = group->sorted;
+    upto = group->upto;
+    for (uint32_t i = 0; i < facts; i++)
+        sorted[upto[of[i]]++] = fact[i];
 }
 
 static void reset(struct group *group, uint32_t modules)

@@ -17,6 +17,7 @@ struct group_delta {
     uint32_t module;
     bool late; /* its interval was sealed before: a correction */
     int64_t start_s;
+    struct tide_memo *memo; /* of a name that it is of; NULL: of no one's own */
     struct tide_tally tally;
     uint64_t slowest_us;
     const char *slowest; /* into a parcel */

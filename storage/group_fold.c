@@ -130,6 +130,7 @@ static inline void fold_usual(struct group *group, struct group_delta *delta, co
     uint32_t id_len = bits >> TIDE_FACT_CORRELATION_SHIFT;
     bool operation = bits & TIDE_FACT_OPERATION;
     bool timed = operation & !!(bits & TIDE_FACT_DURATION);
+    bool narrow = word[1] & TIDE_FACT_NARROW;
     int64_t time_us = tide_fact_time_us(word);
     double duration_us;
     uint64_t us;
@@ -147,9 +148,16 @@ static inline void fold_usual(struct group *group, struct group_delta *delta, co
 
         if (!instance || instance->id != id)
             *at = instance = seek_instance(group, delta, id);
-        for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++)
-            if (gauges & 1u << gauge)
-                tide_gauge_fold(&instance->gauge[gauge], time_us, *word++, weight);
+        if (narrow) {
+            for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++)
+                tide_gauge_fold(&instance->gauge[gauge], time_us, tide_fact_narrow(word, gauge),
+                                weight);
+            word += TIDE_FACT_NARROW_WORDS;
+        } else {
+            for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++)
+                if (gauges & 1u << gauge)
+                    tide_gauge_fold(&instance->gauge[gauge], time_us, *word++, weight);
+        }
     }
     if ((id_len > 0) & (us >= delta->slowest_us))
         keep_slowest(delta, us, (const char *)word, id_len);

@@ -32,11 +32,13 @@ struct store_state {
 
 /* How far history has moved from rows into chunks, and out of them. All 0 in a new store. */
 struct fold_state {
-    uint64_t seq;         /* commit_seq of the last transaction that changed chunks */
-    int64_t hours_upto_s; /* tiers raw, 5m and 1h hold every interval before this (a whole hour);
-                             rows before it are waste, records at or after it unfinished work */
-    int64_t days_upto_s;  /* tier 1d likewise (a whole day) */
-    int64_t refolded_s;   /* the hour before whose fold corrections were applied last */
+    uint64_t seq;           /* commit_seq of the last transaction that changed chunks */
+    int64_t hours_upto_s;   /* tiers raw, 5m and 1h hold every interval before this (a whole hour);
+                               rows before it are waste, records at or after it unfinished work */
+    int64_t days_upto_s;    /* tier 1d likewise (a whole day) */
+    int64_t folding_upto_s; /* the hour before this is being folded, once the corrections up to
+                               refold_seq are applied; not above hours_upto: none is */
+    uint64_t refold_seq;
     int64_t evicted_upto_s[TIDE_TIER_COUNT]; /* given up before its time, to stay in max_bytes */
 };
 

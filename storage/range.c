@@ -59,9 +59,10 @@ static void give(struct walk *walk, int64_t start_s, const struct tide_record *r
 static bool goes_on(const struct walk *walk, int64_t from_s)
 {
     const struct tide_snapshot *snapshot = walk->snapshot;
+    bool asks = walk->merged || snapshot->records % 16 == 0;
 
     return walk->at_s > from_s && !walk->ended && !snapshot->rc &&
-           (walk->listed || snapshot->records % 16 != 0 || !snapshot_spent(snapshot));
+           (walk->listed || !asks || !snapshot_spent(snapshot));
 }
 
 /* ---- rows ---- */
@@ -102,7 +103,8 @@ struct source {
     int64_t from_s;
     int64_t period_s, period_width_s;
     bool begun, dry;
-    uint32_t left; /* rows of the chunk at hand that were not given */
+    uint32_t left;  /* rows of the chunk at hand that were not given */
+    bool has_hists; /* they have their histograms */
 };
 
 /* Stands on the next older chunk; false: there is none in the range. */
@@ -142,8 +144,9 @@ static int64_t newest_record(struct source *source)
             return NOWHERE;
         if (!source->cursor->sound)
             continue;
+        source->has_hists = !walk->no_hist && !walk->merged;
         if (!chunk_read_fields(chunk, &source->cursor->view) ||
-            (!walk->no_hist && !chunk_read_hists(chunk))) {
+            (source->has_hists && !chunk_read_hists(chunk))) {
             tier_damaged(source->cursor, walk->module);
             continue;
         }
@@ -156,18 +159,62 @@ static int64_t newest_record(struct source *source)
                : NOWHERE;
 }
 
-static void take_record(const struct source *source, struct tide_record *into)
+/* Gives the newest row that is left, with what came late for it. */
+static void give_row(struct source *source, enum tide_tier tier, bool late)
 {
-    if (source->walk->no_hist)
-        chunk_record_fields(source->chunk, source->left - 1, into);
-    else
-        chunk_record(source->chunk, source->left - 1, into);
+    struct tide_record *own = &source->walk->snapshot->reader->record;
+    const struct chunk_row *row = &source->chunk->row[--source->left];
+    const struct tide_record *record = &row->record; /* as it was decoded */
+    unsigned flags = row->revision ? TIDE_PART_CORRECTED : 0;
+
+    if (late) {
+        tide_record_copy(own, record);
+        if (merge_late(source->walk, tier, row->start_s, own))
+            flags |= TIDE_PART_CORRECTED;
+        record = own;
+    }
+    give(source->walk, row->start_s, record, flags);
+}
+
+/* Gives the rows that are left from from_s on as one record. */
+static void give_sum(struct source *source, int64_t from_s)
+{
+    struct tide_record *own = &source->walk->snapshot->reader->record;
+    const struct chunk_row *row = source->chunk->row;
+    uint32_t first = source->left, last = first;
+    unsigned flags = 0;
+
+    for (; first > 0 && row[first - 1].start_s >= from_s; first--)
+        flags |= row[first - 1].revision ? TIDE_PART_CORRECTED : 0;
+    source->left = first;
+    source->has_hists = false;
+    tide_record_reset(own);
+    if (!chunk_sum(source->chunk, first, last, own)) {
+        tier_damaged(source->cursor, source->walk->module);
+        source->left = 0;
+        return;
+    }
+    source->walk->snapshot->records += last - first;
+    give(source->walk, row[first].start_s, own, flags);
+}
+
+/* The histograms of the chunk at hand, when a sum could not do without them. */
+static bool needs_hists(struct source *source)
+{
+    if (source->has_hists || source->walk->no_hist)
+        return true;
+    source->has_hists = chunk_read_hists(source->chunk);
+    if (!source->has_hists) {
+        tier_damaged(source->cursor, source->walk->module);
+        source->left = 0;
+    }
+    return source->has_hists;
 }
 
 void walk_chunks(struct walk *walk, enum tide_tier tier, int64_t from_s)
 {
     struct tide_snapshot *snapshot = walk->snapshot;
-    struct tide_record *record = &snapshot->reader->record;
+    struct tide_record *own = &snapshot->reader->record;
     uint32_t interval_s = snapshot->info.interval_s;
     struct source source = {.walk = walk,
                             .cursor = &snapshot->reader->tier[tier],
@@ -179,22 +226,23 @@ void walk_chunks(struct walk *walk, enum tide_tier tier, int64_t from_s)
     while (goes_on(walk, from_s)) {
         int64_t stored_s = newest_record(&source);
         int64_t late_s = walk->late_s < from_s ? NOWHERE : tide_floor_s(walk->late_s, width_s);
-        int64_t start_s = max_s(stored_s, late_s);
-        unsigned flags = 0;
 
-        if (start_s == NOWHERE) {
+        if (stored_s == NOWHERE && late_s == NOWHERE) {
             walk->at_s = from_s;
             break;
         }
-        if (stored_s == start_s) {
-            take_record(&source, record);
-            flags = source.chunk->row[--source.left].revision ? TIDE_PART_CORRECTED : 0;
+        if (stored_s > late_s && walk->merged) {
+            give_sum(&source, max_s(from_s, late_s + 1));
+        } else if (stored_s >= late_s) {
+            if (needs_hists(&source))
+                give_row(&source, tier, stored_s == late_s);
         } else {
-            tide_record_reset(record);
+            bool merged;
+
+            tide_record_reset(own);
+            merged = merge_late(walk, tier, late_s, own);
+            give(walk, late_s, own, merged ? TIDE_PART_CORRECTED : 0);
         }
-        if (late_s == start_s && merge_late(walk, tier, start_s, record))
-            flags |= TIDE_PART_CORRECTED;
-        give(walk, start_s, record, flags);
     }
 }
 
@@ -268,8 +316,12 @@ enum tide_rc tide_snapshot_range(struct tide_snapshot *snapshot, uint32_t module
 {
     struct tide_span span = *asked;
     struct plan_reach all = {snapshot->info.interval_s, INT64_MAX, INT64_MAX};
-    struct walk walk = {
-        .snapshot = snapshot, .module = module, .no_hist = span.no_hist, .take = take, .arg = arg};
+    struct walk walk = {.snapshot = snapshot,
+                        .module = module,
+                        .no_hist = span.no_hist,
+                        .merged = span.merged,
+                        .take = take,
+                        .arg = arg};
     int64_t at_s, sealed_s = snapshot->head->sealed_upto_s;
 
     if (snapshot->broken)

@@ -47,6 +47,7 @@ struct work {
     struct tier_writer *writer;
     struct txn *txn;
     int64_t now_us;
+    uint64_t upto_seq;             /* later ones are left for another time */
     struct correction *correction; /* [count], ascending by module, start, arrival */
     size_t count;
     struct fleet_of *fleet; /* [fleets], ascending by start */
@@ -128,6 +129,7 @@ static void collect(struct work *work)
         if (start_s >= end_s)
             break;
         if (((const uint8_t *)key.mv_data)[KEY_CORRECTION_SIZE - 1] == 0 &&
+            key_correction_seq(key.mv_data) <= work->upto_seq &&
             may_take(modules, &taken, key_row_module(key.mv_data)))
             take(work, cursor, &key, &value);
         code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
@@ -343,12 +345,16 @@ static void work_fini(struct work *work)
     blob_fini(&work->blob);
 }
 
-enum tide_rc store_refold(struct tide_store *store, struct tier_writer *writer, int64_t now_us,
+enum tide_rc store_refold(struct tide_store *store, struct tier_writer *writer,
+                          const struct fold_state *next, uint64_t upto_seq, int64_t now_us,
                           struct tide_err *err)
 {
-    struct fold_state next = store->fold;
     struct slices slices;
-    struct work work = {.store = store, .writer = writer, .txn = &slices.txn, .now_us = now_us};
+    struct work work = {.store = store,
+                        .writer = writer,
+                        .txn = &slices.txn,
+                        .now_us = now_us,
+                        .upto_seq = upto_seq};
     enum tide_rc rc;
 
     slices_begin(&slices, store, UINT32_MAX);
@@ -358,7 +364,7 @@ enum tide_rc store_refold(struct tide_store *store, struct tier_writer *writer, 
     work.edit = must(malloc(SLICE_CORRECTIONS * sizeof(*work.edit)));
     work.fleet = must(malloc(SLICE_CORRECTIONS * sizeof(*work.fleet)));
     collect(&work);
-    if (work.count == 0 && !slices.txn.rc) { /* a key that is none of ours leads the table */
+    if (work.count == 0 && !slices.txn.rc) { /* all are later, or a key of none leads the table */
         txn_abort(&slices.txn);
         work_fini(&work);
         return TIDE_OK;
@@ -383,7 +389,7 @@ enum tide_rc store_refold(struct tide_store *store, struct tier_writer *writer, 
         work_fini(&work);
         return TIDE_OK;
     }
-    rc = fold_finish(store, &slices, &next, err);
+    rc = fold_finish(store, &slices, next, err);
     if (rc == TIDE_OK) {
         tide_count(TIDE_COUNT_REFOLDED, work.count);
         rc = TIDE_AGAIN;

@@ -84,12 +84,13 @@ bool schema_decode_state(const uint8_t *at, size_t len, struct store_state *ret)
 
 void schema_put_fold(struct txn *txn, const struct fold_state *fold)
 {
-    uint8_t value[TIDE_VARINT_MAX * (4 + TIDE_TIER_COUNT)], *to = value;
+    uint8_t value[TIDE_VARINT_MAX * (5 + TIDE_TIER_COUNT)], *to = value;
 
     to = tide_put_varint(to, fold->seq);
     to = tide_put_varint(to, (uint64_t)fold->hours_upto_s);
     to = tide_put_varint(to, (uint64_t)fold->days_upto_s);
-    to = tide_put_varint(to, (uint64_t)fold->refolded_s);
+    to = tide_put_varint(to, (uint64_t)fold->folding_upto_s);
+    to = tide_put_varint(to, fold->refold_seq);
     for (int tier = 0; tier < TIDE_TIER_COUNT; tier++)
         to = tide_put_varint(to, (uint64_t)fold->evicted_upto_s[tier]);
     txn_put(txn, TABLE_META, fold_key, sizeof(fold_key) - 1, value, (size_t)(to - value), 0);
@@ -111,7 +112,8 @@ bool schema_decode_fold(const uint8_t *at, size_t len, struct fold_state *ret)
     struct fold_state fold = {0};
 
     if (!tide_get_varint(&at, end, &fold.seq) || !get_time(&at, end, &fold.hours_upto_s) ||
-        !get_time(&at, end, &fold.days_upto_s) || !get_time(&at, end, &fold.refolded_s))
+        !get_time(&at, end, &fold.days_upto_s) || !get_time(&at, end, &fold.folding_upto_s) ||
+        !tide_get_varint(&at, end, &fold.refold_seq))
         return false;
     for (int tier = 0; tier < TIDE_TIER_COUNT; tier++)
         if (!get_time(&at, end, &fold.evicted_upto_s[tier]))

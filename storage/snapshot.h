@@ -86,7 +86,7 @@ bool late_merge(struct tide_snapshot *snapshot, int64_t start_s, uint32_t module
 struct walk {
     struct tide_snapshot *snapshot;
     uint32_t module;
-    bool no_hist;
+    bool no_hist, merged;
     tide_walk_fn *take;
     void *arg;
     int64_t at_s;   /* what starts at or after this was given */

@@ -215,7 +215,7 @@ static void read_gauges(struct tide_snapshot *snapshot, int64_t start_s, uint32_
         const struct chunk_row *row = find_in_chunk(snapshot, start_s, module);
 
         if (row)
-            add_instances(into, row->instance, row->instances);
+            add_instances(into, row->record.instance, row->record.instances);
     }
 }
 

@@ -346,12 +346,14 @@ static void check_state(struct verify *verify)
                      (unsigned long long)ledger->late, (unsigned long long)ledger->duplicate,
                      (unsigned long long)ledger->sampled,
                      (unsigned long long)tide_ledger_rejected(ledger));
-    if (fold->seq > state->commit_seq)
+    if (fold->seq > state->commit_seq || fold->refold_seq > state->commit_seq)
         verify_found(verify, "meta", NULL, VERIFY_NO_MODULE, 0, 0,
-                     "chunks were changed by commit %llu, but the newest is %llu",
-                     (unsigned long long)fold->seq, (unsigned long long)state->commit_seq);
+                     "chunks were changed by commit %llu, with corrections up to %llu, but the "
+                     "newest is %llu",
+                     (unsigned long long)fold->seq, (unsigned long long)fold->refold_seq,
+                     (unsigned long long)state->commit_seq);
     if (state->sealed_upto_s % verify->identity.interval_s || fold->hours_upto_s % 3600 ||
-        fold->days_upto_s % 86400)
+        fold->folding_upto_s % 3600 || fold->days_upto_s % 86400)
         verify_found(verify, "meta", NULL, VERIFY_NO_MODULE, 0, 0,
                      "intervals are sealed up to %lld, folded up to %lld and %lld: not the ends of "
                      "intervals, hours and days",

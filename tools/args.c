@@ -297,6 +297,11 @@ static size_t row_by_name(const struct tide_args *args, const char *name)
     return (size_t)row;
 }
 
+bool tide_args_has(const struct tide_args *args, const char *name)
+{
+    return row_of(args->command, name, strlen(name)) >= 0;
+}
+
 const char *tide_args_text(const struct tide_args *args, const char *name)
 {
     return args->text[row_by_name(args, name)];

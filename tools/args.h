@@ -34,11 +34,26 @@ struct tide_option {
 };
 
 /* Rows that many commands share. */
+#define TIDE_OPTION_FILE(name, help)                        \
+    {                                                       \
+        name, "FILE", NULL, help, TIDE_OPTION_TEXT, 1, 4000 \
+    }
+#define TIDE_OPTION_NAME(name, help)                       \
+    {                                                      \
+        name, "NAME", NULL, help, TIDE_OPTION_TEXT, 1, 253 \
+    }
 #define TIDE_OPTION_URL                                                                         \
     {                                                                                           \
         "url", "URL", "http://127.0.0.1:8640", "where the daemon answers", TIDE_OPTION_TEXT, 1, \
             1024                                                                                \
     }
+/* What pass.h takes; the second for commands that have no TIDE_OPTIONS_CREDENTIALS. */
+#define TIDE_OPTION_TOKEN \
+    TIDE_OPTION_FILE("token-file", "one line, the token its REST port asks for; else $TIDE_TOKEN")
+#define TIDE_OPTIONS_HTTPS                                                    \
+    TIDE_OPTION_FILE("ca-file", "https: trust these authorities only (PEM)"), \
+        TIDE_OPTION_NAME("server-name", "what its certificate says, if not the address")
+#define TIDE_OPTIONS_ASK TIDE_OPTION_URL, TIDE_OPTION_TOKEN, TIDE_OPTIONS_HTTPS
 #define TIDE_OPTION_JSON                                                         \
     {                                                                            \
         "json", NULL, NULL, "print JSON instead of text", TIDE_OPTION_FLAG, 0, 0 \
@@ -85,6 +100,8 @@ enum tide_rc tide_args_parse(const struct tide_command *command, int argc, char 
 const char *tide_args_text(const struct tide_args *args, const char *name); /* NULL: absent */
 int64_t tide_args_number(const struct tide_args *args, const char *name);
 bool tide_args_flag(const struct tide_args *args, const char *name);
+/* The command knows the option. */
+bool tide_args_has(const struct tide_args *args, const char *name);
 bool tide_args_given(const struct tide_args *args, const char *name);
 
 /* Usage, summary, detail and every option with its default. */

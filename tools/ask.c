@@ -26,6 +26,11 @@ static enum tide_rc refusal(const struct tide_http_answer *answer, const char *p
     switch (answer->status) {
     case 400:
         return TIDE_USAGE;
+    case 401:
+    case 403:
+        if (strlen(err->text) + 64 < sizeof err->text)
+            strcat(err->text, "; name a token with --token-file or $TIDE_TOKEN");
+        return TIDE_REFUSED;
     case 404:
         return TIDE_NOT_FOUND;
     case 503:

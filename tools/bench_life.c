@@ -52,6 +52,8 @@ static void traffic_report(struct tide_bench *bench, const struct traffic *since
                      transactions, put / (double)events, written / (double)events);
 }
 
+/* The worst stall, and what of it the processor did; the rest was waiting, mostly for the disk to
+ * sync. */
 static void stall_report(struct tide_bench *bench, const struct tide_laps *laps, const char *name,
                          const char *text, double target, const char *limit)
 {
@@ -60,10 +62,15 @@ static void stall_report(struct tide_bench *bench, const struct tide_laps *laps,
     snprintf(figure.name, sizeof figure.name, "%s", name);
     snprintf(figure.text, sizeof figure.text, "%s", text);
     figure.value = tide_laps_ms(laps, TIDE_LAP_WALL, 1);
-    tide_figures_add(&bench->figures, &figure,
-                     "of %" PRIu64 ", p50 %.2f ms, p99 %.2f ms; CPU at most %.2f ms", laps->count,
-                     tide_laps_ms(laps, TIDE_LAP_WALL, .5), tide_laps_ms(laps, TIDE_LAP_WALL, .99),
-                     tide_laps_ms(laps, TIDE_LAP_CPU, 1));
+    tide_figures_add(&bench->figures, &figure, "of %" PRIu64 ", p50 %.2f ms, p99 %.2f ms",
+                     laps->count, tide_laps_ms(laps, TIDE_LAP_WALL, .5),
+                     tide_laps_ms(laps, TIDE_LAP_WALL, .99));
+    figure.limit = NULL;
+    snprintf(figure.name, sizeof figure.name, "%s_cpu", name);
+    snprintf(figure.text, sizeof figure.text, "  the most CPU in one");
+    figure.value = tide_laps_ms(laps, TIDE_LAP_CPU, 1);
+    tide_figures_add(&bench->figures, &figure, "p50 %.2f ms, p99 %.2f ms; the rest waits for syncs",
+                     tide_laps_ms(laps, TIDE_LAP_CPU, .5), tide_laps_ms(laps, TIDE_LAP_CPU, .99));
 }
 
 /* History is over: two restarts, each with shorter keep times than before. */

@@ -71,7 +71,8 @@ static struct tide_span any_span(struct tide_rng *rng, bool whole)
     return (struct tide_span){.from_s =
                                   TIDE_BENCH_START_S + (a < b ? a : b) * TIDE_BENCH_INTERVAL_S,
                               .to_s = TIDE_BENCH_START_S + (a < b ? b : a) * TIDE_BENCH_INTERVAL_S,
-                              .coarsest = TIDE_TIER_1D};
+                              .coarsest = TIDE_TIER_1D,
+                              .merged = true};
 }
 
 /* The same from the intervals themselves. */
@@ -79,6 +80,7 @@ static void check(struct tide_sim *sim, uint32_t module, struct tide_span span,
                   const struct tide_record *got, struct tide_record *expected)
 {
     span.coarsest = TIDE_TIER_RAW;
+    span.merged = false;
     ask(sim, module, &span, expected);
     if (sim->rc == TIDE_OK && (got->tally.requests != expected->tally.requests ||
                                got->tally.sum_us != expected->tally.sum_us ||

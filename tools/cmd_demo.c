@@ -338,6 +338,7 @@ static const struct tide_option options[] = {
     {"forward", "ADDR:PORT", "127.0.0.1:24224", "where the daemon takes events", TIDE_OPTION_TEXT,
      3, 300},
     TIDE_OPTION_URL,
+    TIDE_OPTION_TOKEN,
     {"rate", "N", "400", "requests per second of the whole fleet", TIDE_OPTION_NUMBER, 1, 50000},
     {"duration", "TIME", "0", "stop after this long; 0: run until Ctrl-C", TIDE_OPTION_DURATION, 0,
      INT64_C(31536000000)},

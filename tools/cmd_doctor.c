@@ -396,7 +396,7 @@ static int run(const struct tide_args *args)
 static const struct tide_option options[] = {
     TIDE_OPTION_DATA_DIR,
     {"config", "FILE", NULL, "the daemon's configuration", TIDE_OPTION_TEXT, 1, 1000},
-    TIDE_OPTION_URL,
+    TIDE_OPTIONS_ASK,
     TIDE_OPTION_DAEMON,
     TIDE_OPTION_JSON,
     TIDE_OPTION_END};

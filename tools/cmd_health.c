@@ -106,7 +106,7 @@ static int run(const struct tide_args *args)
     return 0;
 }
 
-static const struct tide_option options[] = {TIDE_OPTION_URL, TIDE_OPTION_HTTP_TIMEOUT,
+static const struct tide_option options[] = {TIDE_OPTIONS_ASK, TIDE_OPTION_HTTP_TIMEOUT,
                                              TIDE_OPTION_JSON, TIDE_OPTION_END};
 
 const struct tide_command tide_command_health = {

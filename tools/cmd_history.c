@@ -227,7 +227,7 @@ static const struct tide_option options[] = {
     {"cursor", "TEXT", NULL, "next_cursor of an answer: the points before it", TIDE_OPTION_TEXT, 1,
      512},
     {"csv", NULL, NULL, "print CSV, every field of a point a column", TIDE_OPTION_FLAG, 0, 0},
-    TIDE_OPTION_URL,
+    TIDE_OPTIONS_ASK,
     TIDE_OPTION_HTTP_TIMEOUT,
     TIDE_OPTION_JSON,
     TIDE_OPTION_END};

@@ -70,7 +70,7 @@ static const struct tide_option options[] = {
     {"prefix", "TEXT", NULL, "only names that begin so", TIDE_OPTION_TEXT, 1, 128},
     {"sort", "name|trouble|requests|p95", "name", "order of the rows", TIDE_OPTION_CHOICE, 0, 0},
     {"limit", "N", "1000", "rows at most", TIDE_OPTION_NUMBER, 1, 10000000},
-    TIDE_OPTION_URL,
+    TIDE_OPTIONS_ASK,
     TIDE_OPTION_HTTP_TIMEOUT,
     TIDE_OPTION_JSON,
     TIDE_OPTION_END};

@@ -245,7 +245,7 @@ static const struct tide_option options[] = {
     {"interval", "TIME", "1s", "between two pictures", TIDE_OPTION_DURATION, 200, 3600000},
     {"once", NULL, NULL, "print one table and leave; so it is without a terminal", TIDE_OPTION_FLAG,
      0, 0},
-    TIDE_OPTION_URL,
+    TIDE_OPTIONS_ASK,
     TIDE_OPTION_HTTP_TIMEOUT,
     TIDE_OPTION_JSON,
     TIDE_OPTION_END};

@@ -9,9 +9,8 @@
 #include "tidemark/secret.h"
 #include "tidemark/tls.h"
 
-/* The secret that `option` names, or that the environment has. */
-static enum tide_rc secret_init(struct tide_secret *secret, const struct tide_args *args,
-                                const char *option, const char *variable, struct tide_err *err)
+enum tide_rc tide_secret_init(struct tide_secret *secret, const struct tide_args *args,
+                              const char *option, const char *variable, struct tide_err *err)
 {
     const char *file = tide_args_text(args, option), *value = getenv(variable);
     size_t len;
@@ -42,7 +41,7 @@ static enum tide_rc secret_init(struct tide_secret *secret, const struct tide_ar
     return TIDE_OK;
 }
 
-static void secret_fini(struct tide_secret *secret)
+void tide_secret_fini(struct tide_secret *secret)
 {
     tide_secret_free(secret->bytes, secret->size);
     *secret = (struct tide_secret){.bytes = NULL};
@@ -82,9 +81,10 @@ enum tide_rc tide_credentials_init(struct tide_credentials *credentials,
 
     *credentials = (struct tide_credentials){.user = tide_args_text(args, "user"),
                                              .server_name = tide_args_text(args, "server-name")};
-    if ((rc = secret_init(&credentials->key, args, "shared-key-file", TIDE_KEY_ENVIRONMENT, err)) ||
-        (rc = secret_init(&credentials->password, args, "password-file", TIDE_PASSWORD_ENVIRONMENT,
-                          err)) ||
+    if ((rc = tide_secret_init(&credentials->key, args, "shared-key-file", TIDE_KEY_ENVIRONMENT,
+                               err)) ||
+        (rc = tide_secret_init(&credentials->password, args, "password-file",
+                               TIDE_PASSWORD_ENVIRONMENT, err)) ||
         (rc = check_together(credentials, args, err)))
         goto failed;
     if (wants_tls(args) &&
@@ -102,8 +102,8 @@ failed:
 
 void tide_credentials_fini(struct tide_credentials *credentials)
 {
-    secret_fini(&credentials->key);
-    secret_fini(&credentials->password);
+    tide_secret_fini(&credentials->key);
+    tide_secret_fini(&credentials->password);
     SSL_CTX_free(credentials->tls);
     credentials->tls = NULL;
 }

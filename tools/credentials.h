@@ -23,6 +23,12 @@ struct tide_secret {
     struct tide_text text; /* len 0: there is none */
 };
 
+/* The secret that the option names, or that the environment has. TIDE_USAGE: the file is not what
+ * it should be. */
+enum tide_rc tide_secret_init(struct tide_secret *secret, const struct tide_args *args,
+                              const char *option, const char *variable, struct tide_err *err);
+void tide_secret_fini(struct tide_secret *secret); /* wipes it */
+
 struct tide_credentials {
     struct tide_secret key, password;
     const char *user; /* NULL: none */
@@ -32,14 +38,6 @@ struct tide_credentials {
 };
 
 /* The rows of every command that feeds a daemon. */
-#define TIDE_OPTION_FILE(name, help)                        \
-    {                                                       \
-        name, "FILE", NULL, help, TIDE_OPTION_TEXT, 1, 4000 \
-    }
-#define TIDE_OPTION_NAME(name, help)                       \
-    {                                                      \
-        name, "NAME", NULL, help, TIDE_OPTION_TEXT, 1, 253 \
-    }
 #define TIDE_OPTIONS_CREDENTIALS                                                                 \
     TIDE_OPTION_FILE("shared-key-file",                                                          \
                      "one line, the key the daemon asks for; else $" TIDE_KEY_ENVIRONMENT),      \

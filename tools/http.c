@@ -5,24 +5,24 @@
  */
 #include "http.h"
 
-#include <errno.h>
+#include <assert.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
+#include "pass.h"
+#include "channel.h"
 #include "net.h"
 #include "tidemark/clock.h"
 
 #define URL_PREFIX_MAX 512
-#define PATH_MAX_BYTES 8192
 #define READ_STEP      16384
 
 struct target {
+    bool tls;
     char host[TIDE_HOST_SIZE];
     char port[TIDE_PORT_SIZE];
     char prefix[URL_PREFIX_MAX];
@@ -45,16 +45,17 @@ struct head {
 
 static enum tide_rc target_parse(const char *url, struct target *ret, struct tide_err *err)
 {
-    static const char scheme[] = "http://";
+    static const char plain[] = "http://", secure[] = "https://";
     char address[TIDE_HOST_SIZE + TIDE_PORT_SIZE + 4];
     size_t authority_len, prefix_len;
     const char *authority, *bracket;
 
-    if (strncasecmp(url, scheme, strlen(scheme)) != 0) {
+    ret->tls = strncasecmp(url, secure, strlen(secure)) == 0;
+    if (!ret->tls && strncasecmp(url, plain, strlen(plain)) != 0) {
         tide_err_set(err, "expected a URL such as http://127.0.0.1:8640, got '%s'", url);
         return TIDE_USAGE;
     }
-    authority = url + strlen(scheme);
+    authority = url + strlen(ret->tls ? secure : plain);
     authority_len = strcspn(authority, "/?#");
     prefix_len = strlen(authority + authority_len);
     while (prefix_len && authority[authority_len + prefix_len - 1] == '/')
@@ -70,24 +71,25 @@ static enum tide_rc target_parse(const char *url, struct target *ret, struct tid
                authority_len - (bracket ? (size_t)(bracket - authority) : 0)))
         snprintf(address, sizeof address, "%.*s", (int)authority_len, authority);
     else
-        snprintf(address, sizeof address, "%.*s:80", (int)authority_len, authority);
+        snprintf(address, sizeof address, "%.*s:%s", (int)authority_len, authority,
+                 ret->tls ? "443" : "80");
     memcpy(ret->prefix, authority + authority_len, prefix_len);
     ret->prefix[prefix_len] = '\0';
     return tide_net_split(address, ret->host, ret->port, err);
 }
 
-static enum tide_rc request_write(int fd, const char *text, size_t len, int64_t deadline_us,
-                                  struct tide_err *err)
+enum tide_rc tide_http_send(struct tide_channel *channel, const char *text, size_t len,
+                            int64_t deadline_us, struct tide_err *err)
 {
     size_t done = 0;
 
     while (done < len) {
-        ssize_t step = send(fd, text + done, len - done, MSG_NOSIGNAL);
+        ssize_t step = tide_channel_send(channel, text + done, len - done);
 
         if (step > 0) {
             done += (size_t)step;
-        } else if (step < 0 && (errno == EAGAIN || errno == EINTR)) {
-            enum tide_rc rc = tide_net_wait(fd, POLLOUT, deadline_us);
+        } else if (step < 0 && tide_channel_again(channel)) {
+            enum tide_rc rc = tide_channel_wait(channel, POLLOUT, deadline_us);
 
             if (rc == TIDE_STOPPED)
                 return rc;
@@ -96,19 +98,44 @@ static enum tide_rc request_write(int fd, const char *text, size_t len, int64_t 
                 return TIDE_UNAVAILABLE;
             }
         } else {
-            tide_err_set(err, "send: %s", strerror(errno));
-            return TIDE_UNAVAILABLE;
+            tide_err_set(err, "send: %s", tide_channel_trouble(channel));
+            return tide_channel_refused(channel) ? TIDE_REFUSED : TIDE_UNAVAILABLE;
         }
     }
     return TIDE_OK;
 }
 
+enum tide_rc tide_http_receive(struct tide_channel *channel, char *data, size_t room,
+                               int64_t deadline_us, size_t *ret_len, struct tide_err *err)
+{
+    for (;;) {
+        ssize_t got = tide_channel_recv(channel, data, room);
+        enum tide_rc rc;
+
+        if (got >= 0) {
+            *ret_len = (size_t)got;
+            return TIDE_OK;
+        }
+        if (!tide_channel_again(channel)) {
+            tide_err_set(err, "receive: %s", tide_channel_trouble(channel));
+            return tide_channel_refused(channel) ? TIDE_REFUSED : TIDE_UNAVAILABLE;
+        }
+        rc = tide_channel_wait(channel, POLLIN, deadline_us);
+        if (rc == TIDE_STOPPED)
+            return rc;
+        if (rc != TIDE_OK) {
+            tide_err_set(err, "no whole answer in time");
+            return TIDE_UNAVAILABLE;
+        }
+    }
+}
+
 /* Reads what is there; *ret_closed when the peer is done. */
-static enum tide_rc buffer_read(struct buffer *buffer, int fd, int64_t deadline_us,
-                                bool *ret_closed, struct tide_err *err)
+static enum tide_rc buffer_read(struct buffer *buffer, struct tide_channel *channel,
+                                int64_t deadline_us, bool *ret_closed, struct tide_err *err)
 {
     enum tide_rc rc;
-    ssize_t got;
+    size_t got;
 
     if (buffer->capacity - buffer->len <= READ_STEP) {
         size_t capacity = buffer->capacity ? buffer->capacity * 2 : 4 * READ_STEP;
@@ -119,23 +146,11 @@ static enum tide_rc buffer_read(struct buffer *buffer, int fd, int64_t deadline_
         buffer->bytes = bytes;
         buffer->capacity = capacity;
     }
-    for (;;) {
-        got = recv(fd, buffer->bytes + buffer->len, buffer->capacity - buffer->len - 1, 0);
-        if (got >= 0)
-            break;
-        if (errno != EAGAIN && errno != EINTR) {
-            tide_err_set(err, "receive: %s", strerror(errno));
-            return TIDE_UNAVAILABLE;
-        }
-        rc = tide_net_wait(fd, POLLIN, deadline_us);
-        if (rc == TIDE_STOPPED)
-            return rc;
-        if (rc != TIDE_OK) {
-            tide_err_set(err, "no whole answer in time");
-            return TIDE_UNAVAILABLE;
-        }
-    }
-    buffer->len += (size_t)got;
+    rc = tide_http_receive(channel, buffer->bytes + buffer->len, buffer->capacity - buffer->len - 1,
+                           deadline_us, &got, err);
+    if (rc != TIDE_OK)
+        return rc;
+    buffer->len += got;
     buffer->bytes[buffer->len] = '\0';
     *ret_closed = got == 0;
     return TIDE_OK;
@@ -347,7 +362,7 @@ too_large:
     return TIDE_TOO_LARGE;
 }
 
-static enum tide_rc answer_read(int fd, int64_t deadline_us, size_t body_max,
+static enum tide_rc answer_read(struct tide_channel *channel, int64_t deadline_us, size_t body_max,
                                 struct tide_http_answer *ret, struct tide_err *err)
 {
     struct buffer buffer = {NULL, 0, 0};
@@ -357,7 +372,7 @@ static enum tide_rc answer_read(int fd, int64_t deadline_us, size_t body_max,
     bool closed = false;
 
     for (;;) {
-        rc = buffer_read(&buffer, fd, deadline_us, &closed, err);
+        rc = buffer_read(&buffer, channel, deadline_us, &closed, err);
         if (rc != TIDE_OK)
             break;
         if (head.head_len == 0 && buffer.len > 0) {
@@ -400,36 +415,62 @@ static enum tide_rc answer_read(int fd, int64_t deadline_us, size_t body_max,
     return rc;
 }
 
+enum tide_rc tide_http_connect(const char *url, int64_t deadline_us, struct tide_channel **ret,
+                               struct tide_err *err)
+{
+    struct target target;
+    enum tide_rc rc = target_parse(url, &target, err);
+
+    if (rc != TIDE_OK)
+        return rc;
+    assert(!target.tls || tide_pass_tls());
+    return tide_channel_open(target.host, target.port, target.tls ? tide_pass_tls() : NULL,
+                             deadline_us, ret, err);
+}
+
+enum tide_rc tide_http_request(const char *url, const char *path, bool close,
+                               char text[TIDE_HTTP_REQUEST_MAX], size_t *ret_len,
+                               struct tide_err *err)
+{
+    struct target target;
+    enum tide_rc rc = target_parse(url, &target, err);
+    const char *field = tide_pass_field();
+    int len;
+
+    if (rc != TIDE_OK)
+        return rc;
+    len = snprintf(text, TIDE_HTTP_REQUEST_MAX,
+                   "GET %s%s HTTP/1.1\r\nHost: %s%s%s:%s\r\nUser-Agent: tidemark/" TIDEMARK_VERSION
+                   "\r\nAccept: */*\r\n%s%s\r\n",
+                   target.prefix, path, strchr(target.host, ':') ? "[" : "", target.host,
+                   strchr(target.host, ':') ? "]" : "", target.port,
+                   close ? "Connection: close\r\n" : "", field);
+    if (len < 0 || len >= TIDE_HTTP_REQUEST_MAX) {
+        tide_err_set(err, "request is over %d bytes", TIDE_HTTP_REQUEST_MAX);
+        return TIDE_USAGE;
+    }
+    *ret_len = (size_t)len;
+    return TIDE_OK;
+}
+
 enum tide_rc tide_http_get(const char *url, const char *path, int timeout_ms, size_t body_max,
                            struct tide_http_answer *ret, struct tide_err *err)
 {
     int64_t deadline_us = tide_clock_mono_us() + (int64_t)timeout_ms * 1000;
-    struct target target;
-    char request[PATH_MAX_BYTES];
+    char request[TIDE_HTTP_REQUEST_MAX];
+    struct tide_channel *channel = NULL;
     enum tide_rc rc;
-    int len, fd = -1;
+    size_t len;
 
-    rc = target_parse(url, &target, err);
-    if (rc != TIDE_OK)
+    if ((rc = tide_http_request(url, path, true, request, &len, err)) ||
+        (rc = tide_http_connect(url, deadline_us, &channel, err)))
         return rc;
-    len = snprintf(request, sizeof request,
-                   "GET %s%s HTTP/1.1\r\nHost: %s%s%s:%s\r\nUser-Agent: tidemark/" TIDEMARK_VERSION
-                   "\r\nAccept: */*\r\nConnection: close\r\n\r\n",
-                   target.prefix, path, strchr(target.host, ':') ? "[" : "", target.host,
-                   strchr(target.host, ':') ? "]" : "", target.port);
-    if (len < 0 || (size_t)len >= sizeof request) {
-        tide_err_set(err, "request is over %zu bytes", sizeof request);
-        return TIDE_USAGE;
-    }
-    rc = tide_net_connect(target.host, target.port, deadline_us, &fd, err);
-    if (rc != TIDE_OK)
-        return rc;
-    rc = request_write(fd, request, (size_t)len, deadline_us, err);
+    rc = tide_http_send(channel, request, len, deadline_us, err);
     if (rc == TIDE_OK)
-        rc = answer_read(fd, deadline_us, body_max, ret, err);
+        rc = answer_read(channel, deadline_us, body_max, ret, err);
     if (rc != TIDE_OK && rc != TIDE_STOPPED)
-        tide_err_wrap(err, "%s:%s", target.host, target.port);
-    close(fd);
+        tide_err_wrap(err, "%s", url);
+    tide_channel_close(channel);
     return rc;
 }
 

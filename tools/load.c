@@ -44,6 +44,7 @@ struct connection {
     uint64_t chunks; /* to send */
     struct tide_channel *channel;
     struct stencil stencil[STENCILS];
+    int64_t start_us; /* of its first byte: what the pace counts from */
     int64_t *sent_us; /* ring of `window` */
     uint64_t sent, acked;
     uint64_t operations, bytes;
@@ -256,29 +257,68 @@ static bool acks_read(struct connection *connection, bool wait)
     }
 }
 
-static bool chunk_send(struct connection *connection)
+/* Waits until it is time to write what lies behind byte `done` of the chunk, taking in acks
+ * meanwhile. A connection that is late does not wait, so the rate is kept on the whole. */
+static bool pace(struct connection *connection, size_t done, size_t len)
 {
     const struct tide_load_cfg *cfg = connection->run->cfg;
-    struct stencil *stencil = &connection->stencil[connection->sent % STENCILS];
-    char id[ID_SIZE + 1];
-    size_t done = 0;
+    double events = ((double)connection->sent + (double)done / (double)len) * cfg->per_chunk;
+    double per_event_us = 1e6 * cfg->connections / (double)cfg->rate;
+    int64_t due_us = connection->start_us + (int64_t)(events * per_event_us);
 
-    id_make(id, connection->run, connection->index, connection->sent);
-    memcpy(stencil->bytes + stencil->id_at, id, ID_SIZE);
-    stencil_date(stencil, cfg->per_chunk, tide_clock_wall_us() / 1000000);
-    connection->sent_us[connection->sent % cfg->window] = tide_clock_mono_us();
-    while (done < stencil->len) {
-        ssize_t step =
-            tide_channel_send(connection->channel, stencil->bytes + done, stencil->len - done);
+    while (due_us > tide_clock_mono_us()) {
+        enum tide_rc rc = tide_channel_wait(connection->channel, POLLIN, due_us);
+
+        if (rc == TIDE_AGAIN)
+            return true;
+        if (rc != TIDE_OK) {
+            fail(connection, rc, "interrupted");
+            return false;
+        }
+        if (!acks_read(connection, false))
+            return false;
+    }
+    return true;
+}
+
+/* Writes all of data; how long it takes is the server's business. */
+static bool write_all(struct connection *connection, const uint8_t *data, size_t len)
+{
+    while (len > 0) {
+        ssize_t step = tide_channel_send(connection->channel, data, len);
 
         if (step > 0) {
-            done += (size_t)step;
+            data += step;
+            len -= (size_t)step;
         } else if (!tide_channel_again(connection->channel)) {
             broken(connection);
             return false;
         } else if (!wait_for(connection, POLLOUT, "the server takes no more")) {
             return false;
         }
+    }
+    return true;
+}
+
+static bool chunk_send(struct connection *connection)
+{
+    const struct tide_load_cfg *cfg = connection->run->cfg;
+    struct stencil *stencil = &connection->stencil[connection->sent % STENCILS];
+    size_t step = cfg->rate ? cfg->write_bytes : stencil->len;
+    char id[ID_SIZE + 1];
+
+    id_make(id, connection->run, connection->index, connection->sent);
+    memcpy(stencil->bytes + stencil->id_at, id, ID_SIZE);
+    stencil_date(stencil, cfg->per_chunk, tide_clock_wall_us() / 1000000);
+    for (size_t done = 0; done < stencil->len; done += step) {
+        size_t left = stencil->len - done;
+
+        if (cfg->rate && !pace(connection, done, stencil->len))
+            return false;
+        if (left <= step)
+            connection->sent_us[connection->sent % cfg->window] = tide_clock_mono_us();
+        if (!write_all(connection, stencil->bytes + done, left < step ? left : step))
+            return false;
     }
     connection->sent++;
     connection->operations += stencil->operations;
@@ -321,6 +361,10 @@ static void *connection_main(void *of)
         atomic_store(&run->failed, true);
     pthread_barrier_wait(&run->ready);
     pthread_barrier_wait(&run->go);
+    connection->start_us = tide_clock_mono_us();
+    if (run->cfg->rate) /* not all at the same moment */
+        connection->start_us +=
+            (int64_t)(1e6 * connection->index * run->cfg->per_chunk / (double)run->cfg->rate);
     while (!atomic_load_explicit(&run->failed, memory_order_relaxed) &&
            connection->acked < connection->chunks) {
         bool full = connection->sent - connection->acked >= window ||

@@ -24,8 +24,10 @@ struct tide_load_cfg {
     uint32_t window;
     uint32_t modules;
     uint64_t seed;
-    bool lean;      /* three fields an event instead of nine */
-    int timeout_ms; /* to connect, and for the next ack */
+    uint64_t rate;      /* events a second over all connections; 0: as fast as acks come */
+    size_t write_bytes; /* with a rate: of one write */
+    bool lean;          /* three fields an event instead of nine */
+    int timeout_ms;     /* to connect, and for the next ack */
     /* Called once all are connected and built, right before the first byte, and once after the last
      * ack. */
     void (*begin)(void *context);
@@ -40,7 +42,8 @@ struct tide_load_result {
     uint64_t bytes;
     double seconds;
     uint64_t sender_cpu_ns;
-    uint32_t *latency_us; /* of each acked chunk, sorted; freed by tide_load_result_fini */
+    uint32_t *latency_us; /* of each acked chunk from its last write on, sorted; freed by
+                             tide_load_result_fini */
 };
 
 enum tide_rc tide_load_run(const struct tide_load_cfg *cfg, struct tide_load_result *ret,

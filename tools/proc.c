@@ -49,15 +49,14 @@ enum tide_rc tide_daemon_beside(char path[TIDE_CHILD_PATH], struct tide_err *err
 }
 
 /* In the child: never returns. */
-static void child_exec(const char *daemon, const char *dir, const char *setting, int out_fd,
-                       pid_t parent)
+static void child_exec(const char *daemon, const char *dir, const char *data, const char *setting,
+                       int out_fd, pid_t parent)
 {
-    char data[TIDE_CHILD_PATH + 16], log[TIDE_CHILD_PATH + 16];
+    char log[TIDE_CHILD_PATH + 16];
     const char *argv[12] = {daemon,        "--data-dir", data,          "--forward",
                             "127.0.0.1:0", "--http",     "127.0.0.1:0", NULL};
     int log_fd;
 
-    snprintf(data, sizeof data, "%s/data", dir);
     snprintf(log, sizeof log, "%s/daemon.log", dir);
     if (setting) {
         argv[7] = "--set";
@@ -149,36 +148,52 @@ static enum tide_rc ready_wait(struct tide_child *child, int fd, struct tide_err
     return TIDE_UNAVAILABLE;
 }
 
-enum tide_rc tide_child_start(const char *daemon, const char *parent, const char *setting,
-                              struct tide_child *ret, struct tide_err *err)
+enum tide_rc tide_child_prepare(const char *parent, struct tide_child *ret, struct tide_err *err)
 {
-    struct tide_child child = {.pid = 0};
+    *ret = (struct tide_child){.pid = 0};
+    return tide_scratch_make(parent, ret->dir, err);
+}
+
+enum tide_rc tide_child_run(struct tide_child *child, const char *daemon, const char *data,
+                            const char *setting, struct tide_err *err)
+{
     pid_t self = getpid();
     enum tide_rc rc;
     int out[2];
 
-    rc = tide_scratch_make(parent, child.dir, err);
-    if (rc != TIDE_OK)
-        return rc;
     if (pipe2(out, O_CLOEXEC) != 0) {
         tide_err_set(err, "pipe: %s", strerror(errno));
-        tide_child_clean(&child);
         return TIDE_IO;
     }
-    child.pid = fork();
-    if (child.pid == 0)
-        child_exec(daemon, child.dir, setting, out[1], self);
+    child->pid = fork();
+    if (child->pid == 0)
+        child_exec(daemon, child->dir, data, setting, out[1], self);
     close(out[1]);
-    if (child.pid < 0) {
+    if (child->pid < 0) {
         tide_err_set(err, "fork: %s", strerror(errno));
-        child.pid = 0;
+        child->pid = 0;
         rc = TIDE_IO;
     } else {
-        rc = ready_wait(&child, out[0], err);
+        rc = ready_wait(child, out[0], err);
     }
     close(out[0]); /* the daemon prints nothing more */
+    if (rc != TIDE_OK)
+        tide_child_stop(child, NULL);
+    return rc;
+}
+
+enum tide_rc tide_child_start(const char *daemon, const char *parent, const char *setting,
+                              struct tide_child *ret, struct tide_err *err)
+{
+    struct tide_child child;
+    char data[TIDE_CHILD_PATH + 16];
+    enum tide_rc rc = tide_child_prepare(parent, &child, err);
+
+    if (rc != TIDE_OK)
+        return rc;
+    snprintf(data, sizeof data, "%s/data", child.dir);
+    rc = tide_child_run(&child, daemon, data, setting, err);
     if (rc != TIDE_OK) {
-        tide_child_stop(&child, NULL);
         tide_child_clean(&child);
         return rc;
     }

@@ -25,6 +25,12 @@ struct tide_child {
 enum tide_rc tide_child_start(const char *daemon, const char *parent, const char *setting,
                               struct tide_child *ret, struct tide_err *err);
 
+/* The same in two steps, for a daemon on a store that is made, or was there, before: the directory,
+ * which tide_child_clean removes; then the daemon, with its data in `data`. */
+enum tide_rc tide_child_prepare(const char *parent, struct tide_child *ret, struct tide_err *err);
+enum tide_rc tide_child_run(struct tide_child *child, const char *daemon, const char *data,
+                            const char *setting, struct tide_err *err);
+
 /* SIGTERM, then SIGKILL after ten seconds, and waits. TIDE_IO when it did not end by itself with 0.
  * The directory stays. NULL-safe for a child that never started. */
 enum tide_rc tide_child_stop(struct tide_child *child, struct tide_err *err);

@@ -8,16 +8,18 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pass.h"
 #include "pages.h"
 
 static const struct tide_command *const commands[] = {
-    &tide_command_status,      &tide_command_top,          &tide_command_modules,
-    &tide_command_history,     &tide_command_health,       &tide_command_send,
-    &tide_command_demo,        &tide_command_bench_ingest, &tide_command_bench_storage,
-    &tide_command_backup,      &tide_command_restore,      &tide_command_verify,
-    &tide_command_compact,     &tide_command_migrate,      &tide_command_export,
-    &tide_command_import,      &tide_command_doctor,       &tide_command_config_check,
-    &tide_command_config_show, &tide_command_completion,   &tide_command_man,
+    &tide_command_status,       &tide_command_top,          &tide_command_modules,
+    &tide_command_history,      &tide_command_health,       &tide_command_send,
+    &tide_command_demo,         &tide_command_bench_ingest, &tide_command_bench_storage,
+    &tide_command_bench_query,  &tide_command_backup,       &tide_command_restore,
+    &tide_command_verify,       &tide_command_compact,      &tide_command_migrate,
+    &tide_command_export,       &tide_command_import,       &tide_command_doctor,
+    &tide_command_config_check, &tide_command_config_show,  &tide_command_completion,
+    &tide_command_man,
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 
@@ -140,6 +142,8 @@ static int command_run(const struct tide_command *command, int argc, char **argv
 {
     struct tide_err err = {""};
     struct tide_args args;
+    enum tide_rc rc;
+    int code;
 
     if (tide_args_parse(command, argc, argv, &args, &err) != TIDE_OK) {
         tide_say("%s: %s", command->name, err.text);
@@ -149,7 +153,11 @@ static int command_run(const struct tide_command *command, int argc, char **argv
         tide_command_help(command, stdout);
         return flushed(0);
     }
-    return flushed(command->run(&args));
+    if (tide_args_has(&args, "url") && (rc = tide_pass_open(&args, &err)) != TIDE_OK)
+        return tide_tool_fail(&args, rc, &err);
+    code = command->run(&args);
+    tide_pass_close();
+    return flushed(code);
 }
 
 int tide_tool_main(int argc, char **argv)

@@ -34,6 +34,7 @@ extern const struct tide_command tide_command_send;
 extern const struct tide_command tide_command_demo;
 extern const struct tide_command tide_command_bench_ingest;
 extern const struct tide_command tide_command_bench_storage;
+extern const struct tide_command tide_command_bench_query;
 extern const struct tide_command tide_command_backup;
 extern const struct tide_command tide_command_restore;
 extern const struct tide_command tide_command_verify;

@@ -128,14 +128,15 @@ void tide_parcel_reject_chunk(struct tide_parcel *parcel, enum tide_chunk_reason
 /* ---- facts ----
  *
  * word 0   the subject's address
- * word 1   time_us, and how many words the fact has in the highest byte
+ * word 1   time_us, above it a bit: narrow; and how many words the fact has in the highest byte
  * word 2   bits below, weight in the upper half
  * word 3   duration, a double, 0 without one
- * then, as the bits say: event id, low and high half; instance id; one word per gauge; correlation;
- * error; a metric's name, and its value
+ * then, as the bits say: event id, low and high half; instance id; one word per gauge, or half a
+ * word when it is narrow, with all gauges; correlation; error; a metric's name, and its value
  *
  * A text takes as many words as its bytes need, and a word with its length before them; the
- * length of a correlation id is in the bits.
+ * length of a correlation id is in the bits. An id is left out where a longer operation of the same
+ * interval is on disk already: only the slowest one's is kept.
  */
 enum {
     TIDE_FACT_KIND = 15,
@@ -155,13 +156,15 @@ enum {
     TIDE_FACT_CORRELATION_SHIFT = 24 /* eight bits: its length; operations with a duration only */
 };
 
-#define TIDE_FACT_HEAD     4 /* words that every fact has */
-#define TIDE_TEXT_WORDS(n) (((n) + 7) / 8)
+#define TIDE_FACT_HEAD         4 /* words that every fact has */
+#define TIDE_FACT_NARROW_WORDS ((TIDE_GAUGE_COUNT + 1) / 2)
+#define TIDE_TEXT_WORDS(n)     (((n) + 7) / 8)
 #define TIDE_FACT_WORDS_MAX                                                         \
     (TIDE_FACT_HEAD + 2 + 1 + TIDE_GAUGE_COUNT + TIDE_TEXT_WORDS(TIDE_ID_MAX) + 1 + \
      TIDE_TEXT_WORDS(TIDE_ERROR_TEXT_MAX) + 1 + TIDE_TEXT_WORDS(TIDE_METRIC_NAME_MAX) + 1)
 
 #define TIDE_FACT_SIZE_SHIFT 56
+#define TIDE_FACT_NARROW     (UINT64_C(1) << 55) /* in word 1 */
 
 static inline uint32_t tide_fact_size(const uint64_t *word)
 {
@@ -175,7 +178,13 @@ static inline struct tide_subject *tide_fact_subject(const uint64_t *word)
 
 static inline int64_t tide_fact_time_us(const uint64_t *word)
 {
-    return (int64_t)(word[1] & ((UINT64_C(1) << TIDE_FACT_SIZE_SHIFT) - 1));
+    return (int64_t)(word[1] & (TIDE_FACT_NARROW - 1));
+}
+
+/* A gauge of a narrow fact, whose first gauge word is at `word`. */
+static inline uint64_t tide_fact_narrow(const uint64_t *word, int gauge)
+{
+    return (uint32_t)(word[gauge / 2] >> gauge % 2 * 32);
 }
 
 /* Reads a text that has its length before it; returns what is behind it. */
@@ -190,6 +199,7 @@ static inline const uint64_t *tide_fact_text(const uint64_t *word, struct tide_t
 static inline void tide_fact_parse(const uint64_t *word, struct tide_fact *ret)
 {
     uint32_t bits = (uint32_t)word[2];
+    bool narrow = word[1] & TIDE_FACT_NARROW;
 
     ret->subject = tide_fact_subject(word);
     ret->time_us = tide_fact_time_us(word);
@@ -210,9 +220,15 @@ static inline void tide_fact_parse(const uint64_t *word, struct tide_fact *ret)
         word += 2;
     }
     ret->instance = bits & TIDE_FACT_INSTANCE ? *word++ : 0;
-    for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++)
-        if (ret->ev.gauges & 1u << gauge)
-            ret->ev.gauge[gauge] = (int64_t)*word++;
+    if (narrow) {
+        for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++)
+            ret->ev.gauge[gauge] = (int64_t)tide_fact_narrow(word, gauge);
+        word += TIDE_FACT_NARROW_WORDS;
+    } else {
+        for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++)
+            if (ret->ev.gauges & 1u << gauge)
+                ret->ev.gauge[gauge] = (int64_t)*word++;
+    }
     ret->ev.correlation =
         (struct tide_text){(const char *)word, bits >> TIDE_FACT_CORRELATION_SHIFT};
     word += TIDE_TEXT_WORDS(ret->ev.correlation.len);

@@ -198,6 +198,8 @@ struct tide_span {
     int64_t from_s, to_s;    /* half-open; multiples of the interval (if not: rounded inwards) */
     enum tide_tier coarsest; /* records of this tier, or finer where they would not fit in */
     bool no_hist;            /* histograms may be missing in the records: they are dear */
+    bool merged;             /* for a sum: neighbours may come as one record, their merge, with the
+                                start of the oldest; ranges only, and not with no_hist */
 };
 
 /* Walks one module (or TIDE_FLEET), newest first. Each record lies wholly inside the span and is of

@@ -145,8 +145,8 @@ struct tide_fold_context {
  * by reason in the parcel's books and noted in tide_reject. Content never fails: an undecodable
  * chunk is booked as rejected chunk, and so is one with too many entries, of which nothing stays. A
  * gzip payload (declared, or seen by its magic) is first unpacked to at most max_unpacked_bytes,
- * which are freed before the return. Counts BAD_FIELDS and UNKNOWN_EVENTS. Aborts when memory is
- * out. */
+ * which are freed before the return. Counts BAD_FIELDS, UNKNOWN_EVENTS and AMBIGUOUS_DURATIONS.
+ * Aborts when memory is out. */
 void tide_request_fold(const struct tide_request *request, const struct tide_fold_context *context,
                        struct tide_parcel *into);
 

@@ -1,9 +1,8 @@
 /* gate - see gate.h.
  *
- * The gate watches the input buffer of the bufferevent that it made for evhttp. Bytes that are no
- * whole request are moved out of it before evhttp's read callback runs, which then finds nothing to
- * do; when the rest has come they are put back. A request that arrives in one piece, as nearly all
- * do, is looked at where it lies.
+ * The gate watches the input buffer of the bufferevent that it made for evhttp. Between two
+ * requests whatever comes goes through the sieve before evhttp's read callback runs, which finds a
+ * request or nothing.
  *
  * evhttp tells the maker of a bufferevent neither whose connection it will be nor what became of
  * it. So the gate holds a reference on it until its own first turn, which comes right after the
@@ -18,12 +17,10 @@
 #include <string.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
-#include <event2/bufferevent_ssl.h>
 #include <event2/event.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
 
 #include "linger.h"
+#include "stream.h"
 #include "tidemark/clock.h"
 #include "tidemark/counter.h"
 
@@ -31,7 +28,7 @@
 #define IDLE_S      60
 #define SENDING_S   60          /* for an answer, and */
 #define SENDING_BPS (32 * 1024) /* a second more for each of these bytes */
-#define ENTITY_MAX  (TIDE_HEAD_BYTES_MAX + TIDE_REQUEST_BODY_MAX)
+#define INPUT_MAX   (TIDE_HEAD_BYTES_MAX + TIDE_REQUEST_BODY_MAX)
 
 enum state { NEW, HEAD, PASSED };
 
@@ -45,16 +42,11 @@ struct tide_gate {
     struct tide_seat *seat;
     int fd;
     enum state state;
-    bool begun;   /* HEAD: some of a request is there, or has to be */
-    bool doomed;  /* no memory to go on with; the next turn ends it */
-    bool refused; /* PASSED: what evhttp has is a stand-in for */
-    struct tide_refusal refusal;
-    bool close; /* PASSED: after the answer */
-    char *held; /* bytes that evhttp does not have yet: */
-    size_t held_len, held_size;
-    size_t scanned; /* of these without an end of head in them */
-    size_t need;    /* bytes of the request that is being waited for, 0: not known */
-    size_t waiting; /* bytes of the answer that is on its way */
+    bool begun;  /* HEAD: some of a request is there, or has to be */
+    bool doomed; /* no memory to go on with: the next turn ends it */
+    struct tide_sieve sieve;
+    struct tide_sifted sifted; /* PASSED: how to answer */
+    size_t waiting;            /* bytes of the answer that is on its way */
     int64_t deadline_us, armed_us;
     bufferevent_data_cb on_written; /* evhttp's, while ours are in their place */
     bufferevent_event_cb on_event;
@@ -68,7 +60,6 @@ struct tide_gates {
     struct tide_gate *oldest, **newest_at; /* of those that wait */
     struct tide_gate **by_fd;              /* [fds] */
     size_t fds;
-    char head_bytes[TIDE_HEAD_BYTES_MAX]; /* the copy that is parsed */
 };
 
 /* ---- time ---- */
@@ -124,18 +115,8 @@ static void gate_free(struct tide_gate *gate)
     *gate->at = gate->next;
     tide_census_leave(gate->gates->cfg.census, &gate->seat);
     event_free(gate->timer);
-    free(gate->held);
+    tide_sieve_fini(&gate->sieve);
     free(gate);
-}
-
-/* Of TLS, which waits for nothing here. */
-static void say_goodbye(SSL *ssl)
-{
-    if (SSL_is_init_finished(ssl))
-        SSL_shutdown(ssl);
-    else
-        tide_count(TIDE_COUNT_HTTP_HANDSHAKES_FAILED, 1);
-    ERR_clear_error();
 }
 
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg);
@@ -144,11 +125,9 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
 static void on_close(struct evhttp_connection *connection, void *arg)
 {
     struct tide_gate *gate = arg;
-    SSL *ssl = bufferevent_openssl_get_ssl(gate->bev);
 
     (void)connection;
-    if (ssl)
-        say_goodbye(ssl);
+    tide_stream_goodbye(gate->bev);
     evbuffer_remove_cb(bufferevent_get_input(gate->bev), on_input, gate);
     wait_no_more(gate);
     if (gate->seat)
@@ -162,240 +141,62 @@ static void end(struct tide_gate *gate)
     evhttp_connection_free(gate->connection); /* calls on_close */
 }
 
-/* For where evhttp's connection may not be freed. evhttp sees no more input. */
+/* ---- reading ---- */
+
+/* For where evhttp's connection may not be freed: evhttp sees no more input. */
 static void doom(struct tide_gate *gate)
 {
-    struct evbuffer *input = bufferevent_get_input(gate->bev);
-
-    gate->state = PASSED;
     gate->doomed = true;
-    evbuffer_drain(input, evbuffer_get_length(input));
     event_active(gate->timer, EV_TIMEOUT, 1);
 }
 
-/* ---- what evhttp gets ---- */
-
-static void forget(struct tide_gate *gate)
+/* What the sieve let through. */
+static void passed(struct tide_gate *gate, enum tide_rc rc)
 {
-    free(gate->held);
-    gate->held = NULL;
-    gate->held_len = gate->held_size = gate->scanned = gate->need = 0;
+    if (gate->sifted.unfinished)
+        begin(gate);
     gate->begun = false;
-}
-
-/* Puts back what is held: the input is as it came. */
-static bool give_back(struct tide_gate *gate, struct evbuffer *input)
-{
-    bool done = gate->held_len == 0 || evbuffer_prepend(input, gate->held, gate->held_len) == 0;
-
-    forget(gate);
-    return done;
-}
-
-/* `drop` bytes of the input are not for evhttp; instead it gets `text`. */
-static void replace(struct tide_gate *gate, size_t drop, const char *text, size_t len)
-{
-    struct evbuffer *input = bufferevent_get_input(gate->bev);
-
-    gate->state = PASSED; /* first: what is put back is no news */
-    if (!give_back(gate, input) || evbuffer_drain(input, drop) != 0 ||
-        evbuffer_prepend(input, text, len) != 0)
+    if (rc)
         doom(gate);
+    else if (gate->sifted.refused)
+        tide_count(TIDE_COUNT_HTTP_REFUSED, 1);
 }
 
-/* Passes on a request of which evhttp knows nothing but that it is to be answered so. drop: the
- * bytes of the real one; everything, when the connection ends with it. */
-static void stand_in(struct tide_gate *gate, const struct tide_refusal *why, size_t drop,
-                     bool bodiless)
-{
-    static const char get[] = "GET / HTTP/1.1\r\n\r\n", head[] = "HEAD / HTTP/1.1\r\n\r\n";
-
-    gate->refusal = *why;
-    gate->refused = true;
-    if (bodiless)
-        replace(gate, drop, head, sizeof(head) - 1);
-    else
-        replace(gate, drop, get, sizeof(get) - 1);
-}
-
-static void refuse(struct tide_gate *gate, const struct tide_refusal *why, bool bodiless)
-{
-    tide_count(TIDE_COUNT_HTTP_REFUSED, 1);
-    gate->close = true;
-    stand_in(gate, why, SIZE_MAX, bodiless);
-}
-
-/* ---- judging ---- */
-
-static bool begins_with_head(const char *bytes, size_t len)
-{
-    return len >= 5 && memcmp(bytes, "HEAD ", 5) == 0;
-}
-
-/* No end of head in bytes[0, len) yet: can there be one? */
-static bool wait_for_head(struct tide_gate *gate, const char *bytes, size_t len)
-{
-    struct tide_refusal why;
-
-    if (tide_head_hopeful(bytes, gate->scanned, len, &why)) {
-        refuse(gate, &why, begins_with_head(bytes, len));
-        return false;
-    }
-    gate->scanned = len;
-    return true;
-}
-
-/* What a well-formed head asks for that evhttp would get wrong; NULL: nothing. */
-static const struct tide_refusal *evhttp_cannot(const struct tide_head *head)
-{
-    static const struct tide_refusal strange = {405, "method_not_allowed",
-                                                "only GET and HEAD are allowed"};
-    static const struct tide_refusal no_path = {404, "not_found", "no such path"};
-
-    if (head->method == TIDE_STRANGE_METHOD)
-        return &strange;
-    return strncmp(head->path, "//", 2) == 0 ? &no_path : NULL; /* it would read a host there */
-}
-
-/* http://host/path is for proxies; to evhttp we are one unless it gets the path alone. */
-static void pass_path(struct tide_gate *gate, const struct tide_head *head)
-{
-    char start[TIDE_HEAD_METHOD_MAX + 2];
-    size_t len = strlen(head->method_name);
-
-    memcpy(start, head->method_name, len);
-    memcpy(start + len, " /", 2);
-    replace(gate, (size_t)(head->path - gate->gates->head_bytes) + 1, start, len + 2);
-}
-
-/* A whole head. False: there is a body to wait for. */
-static bool pass(struct tide_gate *gate, const struct tide_head *head, size_t head_len, size_t len)
-{
-    const struct tide_refusal *cannot = evhttp_cannot(head);
-
-    gate->need = head_len + (size_t)head->body_bytes;
-    gate->close = !head->keep_alive;
-    if (len < gate->need) {
-        /* Who wants to be told to go on is told so by evhttp, which then reads the body itself. */
-        if (!head->expects || len > head_len)
-            return false;
-        gate->close |= cannot != NULL;
-    }
-    if (cannot) {
-        gate->close |= head->old; /* the stand-in is of HTTP/1.1 */
-        stand_in(gate, cannot, gate->close ? SIZE_MAX : gate->need,
-                 strcmp(head->method_name, "HEAD") == 0);
-    } else if (head->absolute) {
-        pass_path(gate, head);
-    } else {
-        replace(gate, 0, "", 0);
-    }
-    return true;
-}
-
-/* Judges bytes[0, len), the beginning of a request. False: it is not whole yet. */
-static bool judge(struct tide_gate *gate, const char *bytes, size_t len)
-{
-    const size_t from = gate->scanned > 3 ? gate->scanned - 3 : 0;
-    char *copy = gate->gates->head_bytes;
-    const char *mark;
-    struct tide_refusal why;
-    struct tide_head head;
-    size_t head_len;
-
-    if (len < gate->need)
-        return false;
-    mark = memmem(bytes + from, len - from, "\r\n\r\n", 4);
-    if (!mark)
-        return !wait_for_head(gate, bytes, len);
-    head_len = (size_t)(mark - bytes) + 4;
-    if (head_len > TIDE_HEAD_BYTES_MAX) {
-        wait_for_head(gate, bytes, head_len - 1); /* which is too long */
-        return true;
-    }
-    memcpy(copy, bytes, head_len);
-    if (tide_head_parse(copy, head_len, &head, &why)) {
-        refuse(gate, &why, begins_with_head(bytes, len));
-        return true;
-    }
-    return pass(gate, &head, head_len, len);
-}
-
-/* ---- reading ---- */
-
-static size_t empty_lines(const char *bytes, size_t len)
-{
-    size_t n = 0;
-
-    while (len - n >= 2 && memcmp(bytes + n, "\r\n", 2) == 0)
-        n += 2;
-    return n;
-}
-
-/* Takes all of the input away from evhttp. */
-static bool hold(struct tide_gate *gate, struct evbuffer *input)
-{
-    const size_t more = evbuffer_get_length(input), len = gate->held_len + more;
-
-    if (len > gate->held_size) {
-        size_t size = len < 1024 ? 1024 : 2 * len;
-        char *bytes = realloc(gate->held, size);
-
-        if (!bytes)
-            return false;
-        gate->held = bytes;
-        gate->held_size = size;
-    }
-    evbuffer_remove(input, gate->held + gate->held_len, more);
-    gate->held_len = len;
-    return true;
-}
-
-/* Between two requests: passes on the next one, if it is there. Never frees anything of evhttp's.
- */
+/* Between two requests: passes on the next one, if it is there. Frees nothing of evhttp's. */
 static void look(struct tide_gate *gate)
 {
-    struct evbuffer *input = bufferevent_get_input(gate->bev);
-    size_t len = evbuffer_get_length(input), empty;
-    const char *bytes;
+    enum tide_rc rc;
 
-    if (len == 0)
-        return;
-    if (gate->held_len == 0) { /* it may be whole: then it stays where it is */
-        bytes = (const char *)evbuffer_pullup(input, -1);
-        if (!bytes) {
-            doom(gate);
-            return;
-        }
-        empty = empty_lines(bytes, len);
-        evbuffer_drain(input, empty);
-        bytes += empty;
-        len -= empty;
-        if (len == 0 || (!(len == 1 && bytes[0] == '\r') && judge(gate, bytes, len)))
-            return;
-    }
-    if (!hold(gate, input)) {
-        doom(gate);
+    gate->state = PASSED; /* first: what is put back into the input is no news */
+    rc = tide_sieve_look(&gate->sieve, bufferevent_get_input(gate->bev), &gate->sifted);
+    if (rc != TIDE_AGAIN) {
+        passed(gate, rc);
         return;
     }
-    begin(gate);
-    empty = empty_lines(gate->held, gate->held_len);
-    gate->held_len -= empty;
-    memmove(gate->held, gate->held + empty, gate->held_len);
-    if (gate->held_len > 1 || (gate->held_len == 1 && gate->held[0] != '\r'))
-        judge(gate, gate->held, gate->held_len);
+    gate->state = HEAD;
+    if (gate->sieve.held_len > 0)
+        begin(gate);
+}
+
+/* Refuses the next request, whatever there is of it, and lets evhttp answer that at once. */
+static void refuse(struct tide_gate *gate, const struct tide_refusal *why)
+{
+    gate->state = PASSED;
+    passed(gate,
+           tide_sieve_refuse(&gate->sieve, bufferevent_get_input(gate->bev), why, &gate->sifted));
+    wait_s(gate, SENDING_S);
+    bufferevent_trigger(gate->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS);
 }
 
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
 {
     struct tide_gate *gate = arg;
 
-    (void)input;
     assert(gate->state != NEW);
     if (info->n_added == 0)
         return;
     if (gate->doomed)
-        doom(gate);
+        evbuffer_drain(input, evbuffer_get_length(input));
     else if (gate->state == HEAD)
         look(gate);
 }
@@ -417,13 +218,11 @@ static void on_answered(struct evhttp_request *request, void *arg)
 
     (void)request;
     wait_no_more(gate);
-    if (gate->close) {
-        if (gate->refused)
+    if (gate->sifted.close) {
+        if (gate->sifted.refused)
             tide_linger(gate->gates->lingers, gate->fd);
         return;
     }
-    gate->state = HEAD;
-    gate->refused = false;
     wait_s(gate, IDLE_S);
     look(gate);
     if (gate->state == PASSED) /* an end of input that was seen already is for later */
@@ -462,7 +261,7 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     struct tide_gate *gate = arg;
 
-    if (what != (BEV_EVENT_EOF | BEV_EVENT_READING) || bufferevent_openssl_get_ssl(bev))
+    if (what != (BEV_EVENT_EOF | BEV_EVENT_READING) || tide_stream_is_tls(bev))
         gate->on_event(bev, what, gate->connection);
 }
 
@@ -477,16 +276,14 @@ static void on_request(struct evhttp_request *request, void *arg)
     const struct tide_gates *gates = arg;
     struct evhttp_connection *connection = evhttp_request_get_connection(request);
     struct tide_gate *gate = gate_of(gates, connection);
-    struct tide_errand errand;
 
     if (!gate) { /* there was no memory for one */
         evhttp_connection_free(connection);
         return;
     }
     assert(gate->state == PASSED && gate->connection == connection);
-    errand = (struct tide_errand){gate->refused ? &gate->refusal : NULL, gate->close};
     evhttp_request_set_on_complete_cb(request, on_answered, gate);
-    wait_with(gate, gates->cfg.serve(request, &errand, gates->cfg.context));
+    wait_with(gate, gates->cfg.serve(request, &gate->sifted, gates->cfg.context));
     keep_half_open(gate);
 }
 
@@ -548,9 +345,7 @@ static void turn_away(struct tide_gate *gate, enum tide_rc rc)
         end(gate);
         return;
     }
-    gate->close = true;
-    stand_in(gate, &full, 0, false);
-    bufferevent_trigger(gate->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS);
+    refuse(gate, &full);
 }
 
 /* evhttp made no connection of it: freed the bufferevent, or never saw it. */
@@ -604,13 +399,10 @@ static void late(struct tide_gate *gate)
 
     if (gate->state == PASSED || gate->begun)
         tide_count(TIDE_COUNT_HTTP_TIMEOUTS, 1);
-    if (gate->state != HEAD || gate->held_len == 0) {
+    if (gate->state == HEAD && gate->sieve.held_len > 0)
+        refuse(gate, &late);
+    else
         end(gate);
-        return;
-    }
-    refuse(gate, &late, begins_with_head(gate->held, gate->held_len));
-    wait_s(gate, SENDING_S);
-    bufferevent_trigger(gate->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS);
 }
 
 static void on_turn(evutil_socket_t fd, short what, void *arg)
@@ -636,44 +428,13 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
         late(gate);
 }
 
-static struct bufferevent *new_stream(struct event_base *base, struct tide_tls *tls)
-{
-    struct bufferevent *bev;
-    SSL *ssl;
-
-    if (!tls)
-        return bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
-    ssl = tide_tls_session(tls);
-    if (!ssl)
-        return NULL;
-    bev = bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING,
-                                         BEV_OPT_CLOSE_ON_FREE);
-    if (bev)
-        bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
-    else
-        SSL_free(ssl);
-    return bev;
-}
-
 static bool open_gate(struct tide_gate *gate)
 {
     struct tide_gates *gates = gate->gates;
 
     gate->timer = evtimer_new(gates->base, on_turn, gate);
-    gate->bev = gate->timer ? new_stream(gates->base, gates->cfg.tls) : NULL;
+    gate->bev = gate->timer ? tide_stream_new(gates->base, gates->cfg.tls) : NULL;
     return gate->bev && evbuffer_add_cb(bufferevent_get_input(gate->bev), on_input, gate);
-}
-
-/* evhttp would make a stream of its own of NULL, which nobody guards: this one ends by itself, and
- * on_request answers nothing to it. */
-static struct bufferevent *short_lived(struct event_base *base)
-{
-    const struct timeval soon = {.tv_sec = 1};
-    struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
-
-    if (bev)
-        bufferevent_set_timeouts(bev, &soon, &soon);
-    return bev;
 }
 
 static struct bufferevent *on_accept(struct event_base *base, void *arg)
@@ -682,7 +443,7 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg)
     struct tide_gate *gate = calloc(1, sizeof(*gate));
 
     if (!gate)
-        return short_lived(base);
+        return tide_stream_short_lived(base);
     gate->gates = gates;
     gate->fd = -1;
     if (!open_gate(gate)) {
@@ -691,14 +452,14 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg)
         if (gate->timer)
             event_free(gate->timer);
         free(gate);
-        return short_lived(base);
+        return tide_stream_short_lived(base);
     }
     gate->at = &gates->first;
     gate->next = gates->first;
     if (gate->next)
         gate->next->at = &gate->next;
     gates->first = gate;
-    bufferevent_setwatermark(gate->bev, EV_READ, 0, ENTITY_MAX);
+    bufferevent_setwatermark(gate->bev, EV_READ, 0, INPUT_MAX);
     bufferevent_incref(gate->bev);
     event_active(gate->timer, EV_TIMEOUT, 1);
     return gate->bev;

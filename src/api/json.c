@@ -35,6 +35,17 @@ size_t tide_utf8_step(const char *text, size_t len)
     return need;
 }
 
+/* How many bytes at the beginning of text mean themselves in a JSON string. */
+static size_t plain_run(const char *text, size_t len)
+{
+    size_t n = 0;
+
+    while (n < len && (unsigned char)text[n] >= 0x20 && (unsigned char)text[n] < 0x7f &&
+           text[n] != '"' && text[n] != '\\')
+        n++;
+    return n;
+}
+
 static void put_string(struct tide_body *body, const char *text, size_t len)
 {
     static const char hex[] = "0123456789abcdef";
@@ -44,10 +55,13 @@ static void put_string(struct tide_body *body, const char *text, size_t len)
         return;
     *out++ = '"';
     while (len > 0) {
-        size_t step = tide_utf8_step(text, len);
+        size_t step = plain_run(text, len);
         unsigned char byte = (unsigned char)*text;
 
-        if (step == 0) {
+        if (step > 0) {
+            memcpy(out, text, step);
+            out += step;
+        } else if ((step = tide_utf8_step(text, len)) == 0) {
             memcpy(out, "\xef\xbf\xbd", 3);
             out += 3;
             step = 1;

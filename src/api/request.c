@@ -182,15 +182,15 @@ static size_t respond(const struct tide_api_context *context, struct evhttp_requ
     return index;
 }
 
-size_t tide_request_serve(struct evhttp_request *request, const struct tide_errand *errand,
+size_t tide_request_serve(struct evhttp_request *request, const struct tide_sifted *how,
                           const void *arg)
 {
     static struct tide_log_gate gate;
     const struct tide_api_context *context = arg;
-    const struct tide_refusal *refusal = errand->refusal;
+    const struct tide_refusal *refusal = how->refused ? &how->refusal : NULL;
     const char *method = refusal ? "-" : method_name(evhttp_request_get_command(request));
     int64_t begun_us = tide_clock_mono_us(), us;
-    struct tide_exchange exchange = {.close = errand->close};
+    struct tide_exchange exchange = {.close = how->close};
     struct tide_reply reply = {.status = 200};
     size_t index = TIDE_ROUTE_COUNT, bytes;
     char shown[PATH_SHOWN + 1];

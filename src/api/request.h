@@ -16,9 +16,9 @@ struct tide_api_context {
     bool log_requests;
 };
 
-/* Answers it, with the refusal if there is one. context: a struct tide_api_context. Returns how
- * many bytes of body are on their way. */
-size_t tide_request_serve(struct evhttp_request *request, const struct tide_errand *errand,
+/* Answers it, with the refusal if it stands in for one. context: a struct tide_api_context. Returns
+ * how many bytes of body are on their way. */
+size_t tide_request_serve(struct evhttp_request *request, const struct tide_sifted *how,
                           const void *context);
 
 #endif

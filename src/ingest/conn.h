@@ -130,6 +130,12 @@ void tide_conn_leave(struct tide_conn *conn);
 /* Closes a connection that keeps input memory and sends nothing. May free conn. */
 void tide_conn_refuse_stalled(struct tide_conn *conn);
 
+/* ---- value.c: whole values of the stream ---- */
+
+/* Takes whole values off the front of data while there are parcels for them; returns how many bytes
+ * went. */
+size_t tide_conn_consume(struct tide_conn *conn, const uint8_t *data, size_t len);
+
 /* ---- input.c: the bytes of an unfinished frame ---- */
 
 /* Shares out the shard's memory for input. */

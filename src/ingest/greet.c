@@ -87,14 +87,15 @@ static void refuse_plain(struct tide_conn *conn, uint8_t first)
 {
     static struct tide_log_gate gate;
     enum tide_speech speech = tide_speech_of(first);
+    const bool forward = speech == TIDE_SPEECH_MSGPACK || speech == TIDE_SPEECH_JSON;
 
     tide_count(TIDE_COUNT_CLOSED_FOREIGN, 1);
     tide_log_gated(&gate, TIDE_WARNING, "ingest", "peer %s closed: %s on the TLS port%s",
                    conn->peer,
-                   speech == TIDE_SPEECH_MSGPACK ? "plain Forward"
-                   : speech == TIDE_SPEECH_HTTP  ? "HTTP"
-                                                 : "something else than TLS",
-                   speech == TIDE_SPEECH_MSGPACK ? "; switch TLS on in the client" : "");
+                   forward                      ? "plain Forward"
+                   : speech == TIDE_SPEECH_HTTP ? "HTTP"
+                                                : "something else than TLS",
+                   forward ? "; switch TLS on in the client" : "");
     tide_conn_end(conn);
 }
 

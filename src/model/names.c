@@ -27,13 +27,16 @@ struct slot {
 struct near {
     uint64_t first, last;
     struct tide_subject *subject;
-    uint64_t len;
+    uint32_t len;
+    uint32_t memo; /* its number */
 };
 
 #define NEAR_LEN        16u
 #define NEAR_BITS_FIRST 10 /* places at first, ... */
 #define NEAR_BITS_LAST  16 /* ... and at most, as powers of two */
-#define NEAR_SPARSE     3u /* places per name, below the most */
+#define NEAR_SPARSE     8u /* places per name, below the most */
+
+#define MEMOS_BITS 9 /* of one block */
 
 struct tide_names {
     struct near *near;
@@ -42,6 +45,8 @@ struct tide_names {
     uint32_t count, max;
     uint32_t slots; /* a power of two, at least twice the count */
     struct slot *slot;
+    struct tide_memo **memo; /* blocks that stay where they are, as the subjects point into them */
+    uint32_t memo_capacity;
     size_t memory;
 };
 
@@ -73,6 +78,9 @@ void tide_names_free(struct tide_names *names)
         return;
     for (uint32_t i = 0; i < names->slots; i++)
         free(names->slot[i].subject);
+    for (uint32_t i = 0; i << MEMOS_BITS < names->count; i++)
+        free(names->memo[i]);
+    free(names->memo);
     free(names->slot);
     free(names->near);
     free(names);
@@ -123,6 +131,28 @@ static inline bool same(const char *a, const char *b, uint32_t len)
     return tide_load8(a + len - 8) == tide_load8(b + len - 8);
 }
 
+static inline struct tide_memo *memo_of(const struct tide_names *names, uint32_t number)
+{
+    return &names->memo[number >> MEMOS_BITS][number & ((1u << MEMOS_BITS) - 1)];
+}
+
+/* The memo of a new name, the last. */
+static struct tide_memo *add_memo(struct tide_names *names)
+{
+    uint32_t number = names->count++, block = number >> MEMOS_BITS;
+
+    if (number == block << MEMOS_BITS) {
+        size_t size = sizeof(**names->memo) << MEMOS_BITS;
+
+        names->memo =
+            tide_must_grow(names->memo, &names->memo_capacity, block + 1, sizeof(*names->memo));
+        names->memo[block] = tide_must_realloc(NULL, size);
+        memset(names->memo[block], 0, size);
+        names->memory += size;
+    }
+    return memo_of(names, number);
+}
+
 static __attribute__((noinline)) struct tide_subject *find_or_add(struct tide_names *names,
                                                                   const char *name, uint32_t len)
 {
@@ -139,11 +169,11 @@ static __attribute__((noinline)) struct tide_subject *find_or_add(struct tide_na
         (len != sizeof(overflow) - 1 || memcmp(name, overflow, len) != 0))
         return find_or_add(names, overflow, sizeof(overflow) - 1);
     subject = tide_must_realloc(NULL, sizeof(*subject) + len);
-    *subject = (struct tide_subject){.len = len};
+    *subject = (struct tide_subject){.len = len, .number = names->count, .memo = add_memo(names)};
     memcpy(subject->name, name, len);
     names->slot[at] = (struct slot){subject, hash};
     names->memory += sizeof(*subject) + len;
-    if (++names->count * 2 > names->slots)
+    if (names->count * 2 > names->slots)
         grow(names);
     return subject;
 }
@@ -172,7 +202,7 @@ static inline size_t place_of(const struct tide_names *names, uint64_t first, ui
     return (size_t)(mixed >> (64 - names->near_bits));
 }
 
-static inline bool is_near(const struct near *near, uint64_t first, uint64_t last, uint64_t len)
+static inline bool is_near(const struct near *near, uint64_t first, uint64_t last, uint32_t len)
 {
     return ((near->first ^ first) | (near->last ^ last) | (near->len ^ len)) == 0;
 }
@@ -191,24 +221,29 @@ static __attribute__((noinline)) struct tide_subject *bring_near(struct tide_nam
     place = place_of(names, first, last);
     if (names->near[place].subject && !names->near[place ^ 1].subject)
         place ^= 1;
-    names->near[place] = (struct near){first, last, subject, len};
+    names->near[place] = (struct near){first, last, subject, len, subject->number};
     return subject;
 }
 
-struct tide_subject *tide_names_get(struct tide_names *names, const char *name, uint32_t len)
+struct tide_named tide_names_get(struct tide_names *names, const char *name, uint32_t len)
 {
+    struct tide_subject *subject;
     uint64_t first, last;
-    size_t place;
+    const struct near *near;
 
-    if (len > NEAR_LEN)
-        return find_or_add(names, name, len);
-    look_of(name, len, &first, &last);
-    place = place_of(names, first, last);
-    if (is_near(&names->near[place], first, last, len))
-        return names->near[place].subject;
-    if (is_near(&names->near[place ^ 1], first, last, len))
-        return names->near[place ^ 1].subject;
-    return bring_near(names, name, len);
+    if (len <= NEAR_LEN) {
+        look_of(name, len, &first, &last);
+        near = &names->near[place_of(names, first, last)];
+        if (is_near(near, first, last, len))
+            return (struct tide_named){near->subject, memo_of(names, near->memo)};
+        near = &names->near[place_of(names, first, last) ^ 1];
+        if (is_near(near, first, last, len))
+            return (struct tide_named){near->subject, memo_of(names, near->memo)};
+        subject = bring_near(names, name, len);
+    } else {
+        subject = find_or_add(names, name, len);
+    }
+    return (struct tide_named){subject, subject->memo};
 }
 
 void tide_names_call_up(const struct tide_names *names, const char *name, uint32_t len)

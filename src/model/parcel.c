@@ -116,18 +116,18 @@ static struct tide_hash128 event_id(const struct tide_fold_rules *rules,
 /* What the event weighs, 0: it is left out. Chosen by its place in the chunk of this identity; what
  * came without one is never recognised when it is sent again, and is told apart by its arrival. */
 static uint32_t sampled_weight(const struct tide_parcel *parcel,
-                               const struct tide_sample_rules *rules, struct tide_subject *subject,
+                               const struct tide_sample_rules *rules, struct tide_named named,
                                uint32_t weight, int64_t arrival_us)
 {
     uint64_t of[3] = {parcel->books.received};
 
-    if (subject->share == 0)
-        subject->share = tide_sample_share(rules, subject->name, subject->len);
-    if (subject->share >= 1)
+    if (named.memo->share == 0)
+        named.memo->share = tide_sample_share(rules, named.subject->name, named.subject->len);
+    if (named.memo->share >= 1)
         return weight;
     of[1] = parcel->has_identity ? parcel->identity.low : (uint64_t)arrival_us;
     of[2] = parcel->has_identity ? parcel->identity.high : 0;
-    return tide_sample_weight(subject->share, tide_hash64(SAMPLE_SEED, of, sizeof(of)), weight);
+    return tide_sample_weight(named.memo->share, tide_hash64(SAMPLE_SEED, of, sizeof(of)), weight);
 }
 
 /* What only some events have, and what needs more than counting. Returns what is behind it. */
@@ -152,20 +152,57 @@ static inline bool is_rare(const struct tide_event *ev)
     return (ev->event_id.len | ev->error.len | ev->metric.len | (kinds >> ev->kind & 1)) != 0;
 }
 
+/* Who sends one gauge mostly sends them all, and of numbers below 2^32. */
+static inline uint64_t *write_gauges(uint64_t *word, const struct tide_event *ev,
+                                     uint64_t *ret_narrow)
+{
+    if (ev->gauges == (1u << TIDE_GAUGE_COUNT) - 1) {
+        uint64_t above = 0;
+
+        for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++)
+            above |= (uint64_t)ev->gauge[gauge] >> 32;
+        if (above == 0) {
+            *ret_narrow = TIDE_FACT_NARROW;
+            for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge += 2)
+                word[gauge / 2] =
+                    (uint64_t)ev->gauge[gauge] |
+                    (gauge + 1 < TIDE_GAUGE_COUNT ? (uint64_t)ev->gauge[gauge + 1] << 32 : 0);
+            return word + TIDE_FACT_NARROW_WORDS;
+        }
+        memcpy(word, ev->gauge, sizeof(ev->gauge));
+        return word + TIDE_GAUGE_COUNT;
+    }
+    for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++)
+        if (ev->gauges & 1u << gauge)
+            *word++ = (uint64_t)ev->gauge[gauge];
+    return word;
+}
+
+/* Whether the id of this operation may be asked for one day. A parcel of so many facts may send
+ * some of them to __overflow__, of which the memo knows nothing. */
+static inline bool may_be_slowest(const struct tide_parcel *parcel,
+                                  const struct tide_fold_rules *rules, const struct tide_memo *memo,
+                                  const struct tide_event *ev, int64_t time_us)
+{
+    return parcel->facts >= TIDE_PARCEL_DELTAS ||
+           !tide_memo_knows_slower(memo, time_us, rules->interval_s,
+                                   (uint64_t)(ev->duration_us + 0.5));
+}
+
 static void write_fact(struct tide_parcel *parcel, const struct tide_fold_rules *rules,
-                       struct tide_subject *subject, const struct tide_event *ev, int64_t time_us,
+                       struct tide_named named, const struct tide_event *ev, int64_t time_us,
                        bool skewed)
 {
     bool operation = tide_event_is_operation(ev), rare = is_rare(ev);
     double duration_us = ev->has_duration ? ev->duration_us : 0;
     uint32_t bits = ev->kind, id_len = 0;
-    uint64_t *fact, *word;
+    uint64_t *fact, *word, narrow = 0;
 
     if (parcel->words + TIDE_FACT_WORDS_MAX > parcel->word_capacity)
         parcel->word = tide_must_grow(parcel->word, &parcel->word_capacity,
                                       parcel->words + TIDE_FACT_WORDS_MAX, sizeof(*parcel->word));
     fact = parcel->word + parcel->words;
-    fact[0] = (uint64_t)(uintptr_t)subject;
+    fact[0] = (uint64_t)(uintptr_t)named.subject;
     memcpy(fact + 3, &duration_us, sizeof(double));
     word = fact + TIDE_FACT_HEAD;
     if (ev->event_id.len) {
@@ -181,16 +218,9 @@ static void write_fact(struct tide_parcel *parcel, const struct tide_fold_rules 
             bits |= TIDE_FACT_INSTANCE;
             *word++ = instance_id(rules, &ev->instance);
         }
-        if (ev->gauges == (1u << TIDE_GAUGE_COUNT) - 1) { /* who sends one mostly sends them all */
-            memcpy(word, ev->gauge, sizeof(ev->gauge));
-            word += TIDE_GAUGE_COUNT;
-        } else {
-            for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++)
-                if (ev->gauges & 1u << gauge)
-                    *word++ = (uint64_t)ev->gauge[gauge];
-        }
+        word = write_gauges(word, ev, &narrow);
     }
-    if (operation && ev->has_duration) {
+    if (operation && ev->has_duration && may_be_slowest(parcel, rules, named.memo, ev, time_us)) {
         id_len = ev->correlation.len > TIDE_ID_MAX ? TIDE_ID_MAX : ev->correlation.len;
         copy_text((char *)word, ev->correlation.start, id_len);
         word += TIDE_TEXT_WORDS(id_len);
@@ -202,7 +232,7 @@ static void write_fact(struct tide_parcel *parcel, const struct tide_fold_rules 
             (ev->has_healthy ? TIDE_FACT_HAS_HEALTHY : 0u) |
             (ev->healthy ? TIDE_FACT_HEALTHY : 0u) | (rare ? TIDE_FACT_RARE : 0u) |
             (operation ? TIDE_FACT_OPERATION : 0u) | id_len << TIDE_FACT_CORRELATION_SHIFT;
-    fact[1] = (uint64_t)(word - fact) << TIDE_FACT_SIZE_SHIFT | (uint64_t)time_us;
+    fact[1] = (uint64_t)(word - fact) << TIDE_FACT_SIZE_SHIFT | narrow | (uint64_t)time_us;
     fact[2] = (uint64_t)ev->weight << 32 | bits;
     parcel->words += (uint32_t)(word - fact);
     parcel->facts++;
@@ -213,7 +243,7 @@ void tide_parcel_fold(struct tide_parcel *parcel, const struct tide_fold_rules *
 {
     int64_t time_us = ev->time_us ? ev->time_us : arrival_us;
     bool skewed = time_us > arrival_us + rules->future_s * 1000000;
-    struct tide_subject *subject;
+    struct tide_named named;
     struct tide_event weighed;
 
     static_assert(TIDE_EVENT_KIND_COUNT <= TIDE_FACT_KIND + 1, "a kind fits its bits");
@@ -231,10 +261,10 @@ void tide_parcel_fold(struct tide_parcel *parcel, const struct tide_fold_rules *
         parcel->names = tide_names_new(OWN_NAMES);
         parcel->own_names = true;
     }
-    subject = tide_names_get(parcel->names, ev->module.start, ev->module.len);
+    named = tide_names_get(parcel->names, ev->module.start, ev->module.len);
     if (rules->sample) {
         weighed = *ev;
-        weighed.weight = sampled_weight(parcel, rules->sample, subject, ev->weight, arrival_us);
+        weighed.weight = sampled_weight(parcel, rules->sample, named, ev->weight, arrival_us);
         if (weighed.weight == 0) {
             parcel->books.sampled++;
             return;
@@ -246,7 +276,7 @@ void tide_parcel_fold(struct tide_parcel *parcel, const struct tide_fold_rules *
         time_us = arrival_us;
     }
     parcel->books.stored++;
-    write_fact(parcel, rules, subject, ev, time_us, skewed);
+    write_fact(parcel, rules, named, ev, time_us, skewed);
 }
 
 void tide_parcel_call_up(const struct tide_parcel *parcel, const struct tide_text *module)

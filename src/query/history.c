@@ -247,6 +247,7 @@ enum tide_rc tide_query_history(struct tide_query *query, const struct tide_hist
     ret->closed = (ret->to_s + build.grace_s) * 1000000 <= build.now_us;
     span.no_hist = ask->no_percentiles;
     span.from_s = ret->from_s;
+    span.merged = ask->aggregate;
     span.to_s = ret->to_s < ask->before_s ? ret->to_s : ask->before_s;
     rc = tide_snapshot_range(snapshot, module.id, &span, take_record, &build);
     if (rc == TIDE_OK)

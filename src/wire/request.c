@@ -107,7 +107,14 @@ static bool read_elements(struct tide_cursor *cursor, uint32_t elements,
             return false;
         request->entries_len = (size_t)(cursor->at - request->entries);
     }
-    return elements <= used || read_options(cursor, request);
+    if (elements > used && !read_options(cursor, request))
+        return false;
+    /* A Message whose time is [time, {metadata}] or a text reads as one of the other modes, with
+     * its record for an option. It is no good, but its sender waits for an ack. */
+    if (elements > used + 1 && request->mode != TIDE_MODE_MESSAGE && !request->chunk &&
+        tide_cursor_left(cursor) > 0 && tide_byte_opens_map(*cursor->at))
+        return read_options(cursor, request);
+    return true;
 }
 
 enum tide_rc tide_request_parse(const uint8_t *frame, size_t len, struct tide_request *ret)

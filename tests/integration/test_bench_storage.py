@@ -12,11 +12,12 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from daemon import Daemon, environment, patience, start_process, tidemark, wait_for
 
-FIGURES = {"written_per_put": 4, "written_per_put_alone": None, "seal_worst": None, "upkeep_worst": 10, "busy": 40,
+FIGURES = {"written_per_put": 4, "written_per_put_alone": None, "seal_worst": None, "seal_worst_cpu": None,
+           "upkeep_worst": 10, "upkeep_worst_cpu": 10, "busy": 40, "busy_to_reference": None, "quiet_to_reference": None,
            "busy_full": None, "quiet": 25, "quiet_full": None, "silent": None, "very_busy": None, "very_busy_full": None,
            "coarse": 34.8, "day_of_one_module": 1.5, "commit_p50": 1, "fdatasync_p50": None, "year_aggregate": 1,
            "any_aggregate": None, "year_aggregate_fleet": None,
-           "retention_worst": 10, "start": 2000}
+           "retention_worst": 10, "retention_worst_cpu": 10, "start": 2000}
 
 
 class BenchStorage(unittest.TestCase):

@@ -15,6 +15,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import sender
+from case import Served
 from clients import CLIENTS, PYTHON, go_client, node_modules, skip_without
 from daemon import Daemon, environment, patience, seed, source_dir, start_process, tidemark, wait_for
 from proxy import KINDS, Faults, Proxy, seeded, whole_values
@@ -34,20 +35,15 @@ def captured(name, old, number):
     return data.replace(old, chunk), chunk.decode()
 
 
-class Guarantees(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.daemon = Daemon({"aggregation.lateness_s": 2147483647})
-        cls.files = Scratch("tidemark-guarantees-")
-        cls.serial = 0
+class Guarantees(Served):
+    settings = {"aggregation.lateness_s": 2147483647}  # the recorded events are old
+    serial = 0
 
     @classmethod
-    def tearDownClass(cls):
-        try:
-            cls.daemon.stop()
-        finally:
-            cls.daemon.close()
-            cls.files.close()
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.files = Scratch("tidemark-guarantees-")
+        cls.addClassCleanup(cls.files.close)
 
     def setUp(self):
         type(self).serial += 1
@@ -65,9 +61,9 @@ class Guarantees(unittest.TestCase):
         plan = plan or seeded(SEED + 1000 * self.serial + number, size, faulty, **faults)
         return Proxy(self.daemon.forward, plan, patience_s=patience(60), **more)
 
-    def stubborn(self, requests, proxy):
+    def stubborn(self, requests, proxy, timeout_s=0.2, **more):
         """Delivers (bytes, chunk id) pairs one after another, each as often as it takes."""
-        stubborn = sender.StubbornSender(lambda: proxy.address, give_up_s=patience(60), timeout_s=0.2)
+        stubborn = sender.StubbornSender(lambda: proxy.address, give_up_s=patience(60), timeout_s=timeout_s, **more)
         try:
             for data, chunk in requests:
                 stubborn.deliver(data, chunk)
@@ -200,15 +196,25 @@ class Guarantees(unittest.TestCase):
                 rng = random.Random("%d/%d" % (SEED, number))
                 if number >= 10:
                     return Faults()
-                cut = rng.randrange(100, 2000) if number % 2 else rng.randrange(5000, 30000)
-                return Faults(cut_at=cut, reset=rng.random() < 0.5, piece=rng.choice((0, 1, 100)))
+                if number % 2:
+                    return Faults(cut_at=rng.randrange(100, 2000), piece=rng.choice((0, 1, 100)))
+                return Faults(cut_before_answer=rng.randrange(5000, 20000), reset=rng.random() < 0.5)
 
-            with Proxy(daemon.forward, plan, opaque=True, source=lambda number: "127.0.0.%d" % (2 + number)) as proxy:
-                self.finished(self.send(proxy, "keyed", "--shared-key-file", "key", "--ca-file", cert, "--window", "2",
+            def proxy(salt):
+                return Proxy(daemon.forward, plan, opaque=True, source=lambda number: "127.0.%d.%d" % (salt, 2 + number))
+
+            with proxy(1) as first:
+                self.finished(self.send(first, "keyed", "--shared-key-file", "key", "--ca-file", cert, "--window", "2",
                                         timeout="5s", chunk=10))
-            self.assertEqual(daemon.module("keyed")["total_requests"], 3000)
-            self.assertEqual(daemon.assert_books(self)["stored"], 3000)
-            self.assertGreater(proxy.happened.get("cut", 0), 0)
+            requests = [(sender.forward("mod.keyed", [(time.time(), {"module_id": "keyed", "event": "response", "n": k})] * 10,
+                                        chunk), chunk) for k in range(200) for chunk in ["plain-id-%d" % k]]
+            with proxy(2) as second:
+                self.stubborn(requests, second, 5.0, tls=sender.client_tls(cert), key=b"s3cr3t")
+            for one in (first, second):
+                self.assertEqual(one.happened, {"cut": 5, "cut before ack": 5})
+            books = daemon.assert_books(self)
+            self.assertEqual((books["received"] - books["duplicate"], books["stored"]), (5000, 5000))
+            self.assertGreater(books["duplicate"], 0)
             daemon.stop()
 
     def test_golang_client_with_acks_is_counted_once(self):

@@ -5,12 +5,10 @@ import contextlib
 import hashlib
 import http.client
 import os
-import shutil
 import signal
 import socket
 import ssl
 import sys
-import tempfile
 import time
 import unittest
 
@@ -18,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from case import Case
 from daemon import Daemon, StartError, patience, sanitized_once, wait_for
 from rest import Rest
-from tls import certificate
+from scratch import Scratch
 
 LIVE = "/api/v3/health/live"
 HEAD_MAX, LINES_MAX, TARGET_MAX, BODY_MAX = 16384, 100, 8192, 65536
@@ -133,6 +131,7 @@ class Bounds(Case):
         with self.dial() as peer:
             peer.sendall(b"GET / HTTP/1.1\r\n\r\n" + b"x" * 200000)
             self.assertEqual(read_answer(peer)[0], 400)
+            time.sleep(0.1)  # a reset would be here by now
             peer.sendall(b"x" * 10000)
             peer.shutdown(socket.SHUT_WR)
             self.assertEqual(peer.recv(1), b"")
@@ -205,7 +204,7 @@ class Bounds(Case):
                        "/api/v3/metrics/module?module_id=a&module_id=b", "/api/v3/metrics/module?module_id=%0a",
                        "/api/v3/metrics/modules?module_id=x"):
             with self.subTest(target=target):
-                (status, headers, body), _ = self.ask_raw(request(target))
+                (status, headers, body), _ = self.ask_raw(request(target, "Connection: close\r\n"))
                 self.assertEqual((status, headers["content-type"]), (400, "application/problem+json"), body)
                 self.assertIn(b"module_id", body)
         (status, _, _), _ = self.ask_raw(request("/api/v3/metrics/module?module_id=" + "a" * 128))
@@ -218,7 +217,7 @@ class Bounds(Case):
         with contextlib.ExitStack() as stack:
             for _ in range(10):
                 peer = stack.enter_context(self.dial())
-                peer.settimeout(0.5)
+                peer.settimeout(0.1)
                 try:
                     while True:
                         peer.sendall(request("/api/v3/metrics/modules") * 100)
@@ -294,10 +293,10 @@ class Unread(Case):
     def test_answers_that_nobody_takes_are_bounded_over_all(self):
         self.send([one for i in range(500) for one in self.operations("module-with-a-long-name-%03d" % i, 1)])
         with contextlib.ExitStack() as stack:
-            for _ in range(20):  # each keeps one answer of 90 KB waiting
+            for _ in range(16):  # each keeps one answer of 90 KB waiting
                 peer = stack.enter_context(socket.socket())
                 peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-                peer.settimeout(0.2)
+                peer.settimeout(0.1)
                 peer.connect((self.rest.host, self.rest.port))
                 try:
                     while True:
@@ -310,6 +309,20 @@ class Unread(Case):
             self.assertLessEqual(waiting, 1 << 20)
             self.assertGreater(metric(self.rest, "tidemark_http_answers_dropped_total"), 5)
         wait_for(lambda: metric(self.rest, "tidemark_http_waiting_bytes") == 0, patience(10), "none waiting")
+
+    def test_who_has_said_all_he_wants_gets_large_answers_too(self):
+        with contextlib.closing(socket.socket()) as peer:  # an answer is on its way when his end is seen
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            peer.settimeout(patience(20))
+            peer.connect((self.rest.host, self.rest.port))
+            peer.sendall(request("/api/v3/metrics/prometheus") * 10)
+            peer.shutdown(socket.SHUT_WR)
+            time.sleep(0.3)
+            for _ in range(10):
+                answer = read_answer(peer)
+                self.assertIsNotNone(answer)
+                self.assertEqual(answer[0], 200)
+            self.assertEqual(peer.recv(1), b"")
 
 
 class Crowded(unittest.TestCase):
@@ -356,13 +369,12 @@ def hashed(token):
 
 class Guarded(unittest.TestCase):
     def setUp(self):
-        self.dir = tempfile.mkdtemp(prefix="tidemark-test-")
-        self.addCleanup(shutil.rmtree, self.dir)
-        self.file = os.path.join(self.dir, "tokens")
+        self.files = Scratch()
+        self.addCleanup(self.files.close)
+        self.file = os.path.join(self.files.path, "tokens")
 
     def write(self, *lines):
-        with open(self.file, "w") as out:
-            out.write("\n".join(lines) + "\n")
+        self.files.write("tokens", ("\n".join(lines) + "\n").encode())
 
     def test_tokens_open_what_their_scope_says(self):
         self.write("read %s grafana" % hashed("r"), "admin %s ops" % hashed("a"))
@@ -445,11 +457,11 @@ class Guarded(unittest.TestCase):
 
 class Encrypted(unittest.TestCase):
     def setUp(self):
-        self.dir = tempfile.mkdtemp(prefix="tidemark-test-")
-        self.addCleanup(shutil.rmtree, self.dir)
+        self.files = Scratch()
+        self.addCleanup(self.files.close)
 
     def test_https_is_spoken_with_a_certificate_that_can_be_renewed(self):
-        cert, key = certificate(self.dir)
+        cert, key = self.files.certificate("server")
         context = ssl.create_default_context(cafile=cert)
         with Daemon({"tls.cert_file": cert, "tls.key_file": key, "http.request_timeout_s": 3}) as daemon:
             address = (daemon.rest.host, daemon.rest.port)
@@ -473,7 +485,7 @@ class Encrypted(unittest.TestCase):
                     return False
                 finally:
                     fresh.close()
-            certificate(self.dir)  # the same names, another pair
+            self.files.certificate("server")  # the same names, another pair
             os.kill(daemon.pid, signal.SIGHUP)
             wait_for(renewed, patience(10), "the new certificate")
             kept.request("GET", LIVE)  # who was there stays

@@ -26,15 +26,6 @@ def event(chunk=None):
     return sender.message("mod.secure", time.time(), {"event": "response", "duration_ms": 1}, chunk)
 
 
-def client_tls(trusted, certificate=None):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.load_verify_locations(trusted)
-    if certificate:
-        context.load_cert_chain(*certificate)
-    return context
-
-
 class Secure(unittest.TestCase):
     def setUp(self):
         self.scratch = Scratch()
@@ -91,6 +82,8 @@ class Secure(unittest.TestCase):
             self.assertNotEqual(pong[3], b"test.client")
             self.assertEqual(pong[4].decode(), sender.digest(salt, pong[3], helo[1][b"nonce"], KEY))
             self.exchange(peer, "first-chunk")
+            peer.send(b'["t", 0, {"module_id": "json"}, {"chunk": "json-chunk"}]')  # behind the handshake as anywhere
+            self.assertEqual(peer.read_exactly(20), b'{"ack":"json-chunk"}')
         self.counted("handshakes_total", 1)
         self.daemon.assert_books(self)
 
@@ -162,14 +155,15 @@ class Secure(unittest.TestCase):
     def test_nothing_is_taken_before_the_handshake(self):
         self.serve({"auth.shared_key_file": self.scratch.write("key", KEY)})
         first = [event("sneaked-in"), b"\xc0", b"\x07", b"\x96" + b"\xa4PING" + b"\xc0" * 5, b"\xc1",
-                 b"\xdb\x7f\xff\xff\xff", b"\x96\xa4PING\xdb\xff\xff\xff\xff", b"\x91" * 100]
+                 b"\xdb\x7f\xff\xff\xff", b"\x96\xa4PING\xdb\xff\xff\xff\xff", b"\x91" * 100,
+                 b'{"module_id": "sneaked-in"}']
         for number, data in enumerate(first):
             with self.subTest(data=data[:20]), self.connect() as peer:
                 peer.read_value()
                 peer.send(data)
                 self.assertEqual(peer.read_to_end(), b"")
-        self.counted("handshakes_refused_malformed_total", len(first) - 3)
-        self.counted("connections_closed_foreign_total", 3)
+        self.counted("handshakes_refused_malformed_total", len(first) - 4)
+        self.counted("connections_closed_foreign_total", 4)
         self.assertEqual(self.daemon.ledger()["received"], 0)
         for size, good in ((4096, True), (4097, False)):
             with self.connect() as peer:
@@ -374,7 +368,7 @@ class Secure(unittest.TestCase):
     def test_tls_carries_the_handshake_and_large_chunks(self):
         cert, key = self.scratch.certificate("server")
         self.serve({"auth.shared_key_file": self.scratch.write("key", KEY), "tls.cert_file": cert, "tls.key_file": key})
-        tls = client_tls(cert)
+        tls = sender.client_tls(cert)
         entries = [(time.time(), {"module_id": "m%d" % (i % 50), "event": "response", "duration_ms": 1, "message": "x" * 900})
                    for i in range(4000)]
         large = sender.forward("mod.large", entries, "large-chunk")
@@ -398,7 +392,7 @@ class Secure(unittest.TestCase):
                     settings.update({"tls.cert_file": cert, "tls.key_file": key})
                 with self.subTest(tls=tls, bound=bound):
                     self.serve(settings)
-                    self.unread_acks(client_tls(cert) if tls else None, bound)
+                    self.unread_acks(sender.client_tls(cert) if tls else None, bound)
                     self.daemon.stop()
                     self.daemon.close()
 
@@ -420,7 +414,7 @@ class Secure(unittest.TestCase):
         cert, key = self.scratch.certificate("server")
         self.serve({"tls.cert_file": cert, "tls.key_file": key})
         rng = random.Random(seed())
-        with self.connect(tls=client_tls(cert)) as peer:
+        with self.connect(tls=sender.client_tls(cert)) as peer:
             chunks, stream = [], b""
             for number in range(300):
                 chunks.append("chunk-%05d" % number)
@@ -442,7 +436,7 @@ class Secure(unittest.TestCase):
         self.serve({"tls.cert_file": cert, "tls.key_file": key})
         large = sender.packed("mod.large", sender.entry(time.time(), {"event": "debug", "message": "x" * 300000}), "large")
         small = sender.forward("mod.small", [(time.time(), {"event": "debug", "message": "x" * 6000})], "small-chunk")
-        with self.connect(tls=client_tls(cert)) as peer:
+        with self.connect(tls=sender.client_tls(cert)) as peer:
             for piece in (large[:80000], large[80000:-5000]):
                 peer.send(piece)
                 wait_for(lambda: sender.unread_bytes(self.daemon.forward) == 0, patience(10), "the piece to be read")
@@ -454,11 +448,11 @@ class Secure(unittest.TestCase):
         friend = self.scratch.certificate("friend")
         stranger = self.scratch.certificate("stranger")
         self.serve({"tls.cert_file": cert, "tls.key_file": key, "tls.client_ca_file": friend[0]})
-        with self.connect(tls=client_tls(cert, friend)) as peer:
+        with self.connect(tls=sender.client_tls(cert, friend)) as peer:
             self.exchange(peer, "friends-chunk")
         for certificate in (None, stranger):
             with self.assertRaises((ssl.SSLError, OSError)):
-                with self.connect(tls=client_tls(cert, certificate)) as peer:
+                with self.connect(tls=sender.client_tls(cert, certificate)) as peer:
                     self.exchange(peer, "strangers-chunk")
         self.counted("handshakes_refused_tls_total", 2)
         host, port = self.daemon.forward
@@ -471,11 +465,11 @@ class Secure(unittest.TestCase):
     def test_the_wrong_language_on_either_port_is_named(self):
         cert, key = self.scratch.certificate("server")
         self.serve({"tls.cert_file": cert, "tls.key_file": key, "ingest.handshake_timeout_s": 1})
-        for data in (event("plain"), b"GET / HTTP/1.1\r\n\r\n", b"SSH-2.0-x\r\n"):
+        for data in (event("plain"), b'{"module_id": "plain"}', b"GET / HTTP/1.1\r\n\r\n", b"SSH-2.0-x\r\n"):
             with self.connect() as peer:
                 peer.send(data)
                 self.assertTrue(peer.closed_by_peer(patience(10)))
-        self.counted("connections_closed_foreign_total", 3)
+        self.counted("connections_closed_foreign_total", 4)
         for word in ("plain Forward on the TLS port; switch TLS on in the client", "HTTP on the TLS port",
                      "something else than TLS"):
             self.assertIn(word, self.daemon.log())
@@ -490,13 +484,13 @@ class Secure(unittest.TestCase):
             self.daemon.settings.pop(name)
         self.daemon.start()
         with self.assertRaises((ssl.SSLError, OSError)):
-            self.connect(tls=client_tls(cert))
+            self.connect(tls=sender.client_tls(cert))
         wait_for(lambda: "TLS client on the plain Forward port" in self.daemon.log(), patience(10), "a line")
 
     def test_a_new_certificate_is_shown_to_new_connections_while_the_old_ones_go_on(self):
         cert, key = self.scratch.certificate("server")
         self.serve({"tls.cert_file": cert, "tls.key_file": key})
-        trusted = client_tls(cert)
+        trusted = sender.client_tls(cert)
         stop, sent, failed = threading.Event(), [0], []
 
         def traffic():
@@ -518,7 +512,7 @@ class Secure(unittest.TestCase):
                 self.reload()
             with self.assertRaises(ssl.SSLError):
                 self.connect(tls=trusted)
-            with self.connect(tls=client_tls(cert)) as peer:
+            with self.connect(tls=sender.client_tls(cert)) as peer:
                 self.exchange(peer, "new-certificate")
             self.scratch.write("server.key", b"nonsense")
             self.reload("reload changed nothing: tls: key")

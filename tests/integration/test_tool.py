@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """The tool beside the daemon: send (exactly once over reruns), demo, the tables and their --json, bench, exit codes."""
+import hashlib
 import json
 import os
 import shutil
@@ -102,6 +103,16 @@ class Tool(Served):
         self.tool("--help")
         self.assertRegex(self.tool("--version").stdout, r"\d+\.\d+\.\d+")
 
+    def test_bench_query_asks_a_store_of_its_own_and_checks_the_answers(self):
+        done = json.loads(self.tool("bench", "query", "--times", "3", "--modules", "1", "--json").stdout)
+        self.assertTrue(done["books"].startswith("ok"), done["books"])
+        day = {question["name"]: question for question in done["questions"]}["day_json"]
+        self.assertGreater(day["bytes"], 500000)
+        self.assertGreater(day["server_cpu_ms"], 0)
+        self.assertEqual(os.listdir(self.home), [], "its store is removed")
+        self.assertIn("no module", self.tool("bench", "query", "--store", os.path.join(self.home, "new"), status=69).stderr)
+        self.assertIn("--url", self.tool("bench", "query", "--url", "http://x", "--store", "y", status=2).stderr)
+
     def test_tables_and_json(self):
         self.tool("send", *self.to, stdin=self.lines("shown", 100))
         for words, text in ((["status"], "module"), (["modules"], "shown"), (["history"], ""), (["history", "shown"], "shown"),
@@ -155,31 +166,44 @@ class Tool(Served):
         print(done.stdout, flush=True)
         self.assertEqual(os.listdir(self.home), [], "its own daemon's store is removed")
 
+    def test_bench_ingest_paces_and_waits_for_each_ack(self):
+        own = ["bench", "ingest", "--dir", self.home, "--daemon", tidemarkd()]
+        done = json.loads(self.tool(*own, "--events", "20000", "--rate", "20000", "--rate-for", "1s", "--per-chunk", "100",
+                                    "--json").stdout)
+        paced = done["paced"]
+        print(json.dumps(paced), flush=True)
+        self.assertEqual((done["events"], paced["events"], paced["rate"], done["books"]), (20000, 20000, 20000, "ok"))
+        self.assertLess(paced["events_per_second"], 25000)
+        self.assertAlmostEqual(paced["server_cpu_of_burst"],
+                               paced["server_cpu_ns_per_event"] / done["server_cpu_ns_per_event"], places=6)
+        done = json.loads(self.tool(*own, "--one-at-a-time", "--events", "300", "--json").stdout)
+        self.assertEqual((done["events"], done["commits"], done["books"]), (300, 300, "ok"))
+        self.assertAlmostEqual(done["share_of_one_by_commit"], done["events_per_second"] * done["mean_commit_ms"] / 1e3,
+                               places=6)
+        self.assertLessEqual(done["share_of_one_by_commit"], 1)
+        self.assertIn("of 1 / commit", self.tool(*own, "--one-at-a-time", "--events", "100").stdout)
+        self.tool(*own, "--one-at-a-time", "--rate", "5", status=2)
+        self.tool(*own, "--rate-for", "5s", status=2)
 
-class Secured(unittest.TestCase):
+
+class Secured(Served):
     """The same commands where the daemon asks who they are."""
     KEY, PASSWORD = "s3cr3t", "p:w"
 
     @classmethod
     def setUpClass(cls):
         cls.files = Scratch("tidemark-secured-")
+        cls.addClassCleanup(cls.files.close)
         cls.server, cls.friend = cls.files.certificate("server"), cls.files.certificate("friend")
-        cls.daemon = Daemon({"auth.shared_key_file": cls.files.write("key", b"s3cr3t\n"),
-                             "auth.users_file": cls.files.write("users", b"alice:p:w\n"), "tls.cert_file": cls.server[0],
-                             "tls.key_file": cls.server[1], "tls.client_ca_file": cls.friend[0]})
+        cls.settings = {"auth.shared_key_file": cls.files.write("key", b"s3cr3t\n"),
+                        "auth.users_file": cls.files.write("users", b"alice:p:w\n"), "tls.cert_file": cls.server[0],
+                        "tls.key_file": cls.server[1], "tls.client_ca_file": cls.friend[0]}
+        super().setUpClass()
         cls.files.write("password", b"p:w\n")
         cls.files.write("wrong", b"s3cr3T\n")
         cls.to = ["--forward", "%s:%d" % cls.daemon.forward]
         cls.tls = ["--ca-file", cls.server[0], "--cert-file", cls.friend[0], "--key-file", cls.friend[1]]
         cls.known = ["--shared-key-file", "key", "--user", "alice", "--password-file", "password"] + cls.tls
-
-    @classmethod
-    def tearDownClass(cls):
-        try:
-            cls.daemon.stop()
-        finally:
-            cls.daemon.close()
-            cls.files.close()
 
     def tool(self, *words, status=0, env=None):
         done = subprocess.run([tidemark()] + list(words), input=Tool.lines("secured", 100), capture_output=True, text=True,
@@ -265,6 +289,56 @@ class Secured(unittest.TestCase):
         done = self.tool("send", *self.to, "--shared-key-file", "open", "--user", "alice", "--password-file", "password",
                          *self.tls)
         self.assertIn("every user of this machine can get at open; chmod o= it", done.stderr)
+
+
+class Asking(unittest.TestCase):
+    """The commands that ask, where the REST port speaks TLS and wants a token."""
+    TOKEN = "t0ken-of-the-reader"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.files = Scratch("tidemark-asking-")
+        cls.addClassCleanup(cls.files.close)
+        cls.server, cls.other = cls.files.certificate("server"), cls.files.certificate("other")
+        tokens = cls.files.write("tokens", b"read %s reader\n" % hashlib.sha256(cls.TOKEN.encode()).hexdigest().encode())
+        cls.daemon = Daemon({"tls.cert_file": cls.server[0], "tls.key_file": cls.server[1], "auth.http_tokens_file": tokens})
+        cls.addClassCleanup(cls.daemon.close)
+        cls.files.write("token", cls.TOKEN.encode() + b"\n")
+        cls.files.write("wrong", b"another\n")
+        cls.url = ["--url", cls.daemon.rest.url]
+        cls.ca = ["--ca-file", cls.server[0]]
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.daemon.stop()
+
+    def tool(self, *words, stdin="", status=0, env=None):
+        done = subprocess.run([tidemark()] + list(words), input=stdin, capture_output=True, text=True, timeout=patience(60),
+                              cwd=self.files.path, env=environment(dict({"NO_COLOR": "1"}, **(env or {}))))
+        self.assertEqual(done.returncode, status, "%s\n%s%s" % (words, done.stdout, done.stderr))
+        self.assertNotIn(self.TOKEN, done.stdout + done.stderr)
+        return done
+
+    def test_a_token_and_an_authority_open_every_question(self):
+        self.tool("send", "--forward", "%s:%d" % self.daemon.forward, *self.ca, stdin=Tool.lines("asked", 10))
+        for command in (["status"], ["modules"], ["health"], ["modules", "--json"]):
+            with self.subTest(command=command):
+                self.assertIn("asked" if command[0] == "modules" else "1",
+                              self.tool(*command, *self.url, *self.ca, "--token-file", "token").stdout)
+                self.tool(*command, *self.url, *self.ca, env={"TIDE_TOKEN": self.TOKEN})
+
+    def test_without_them_the_tool_says_what_is_missing(self):
+        for more, status, words in (
+                (self.ca, 1, "name a token with --token-file or $TIDE_TOKEN"),
+                (self.ca + ["--token-file", "wrong"], 1, "name a token"),
+                (self.ca + ["--token-file", "nowhere"], 2, "--token-file nowhere: "),
+                (["--token-file", "token"], 1, "certificate does not do"),
+                (["--ca-file", self.other[0], "--token-file", "token"], 1, "certificate does not do"),
+                (self.ca + ["--server-name", "elsewhere", "--token-file", "token"], 1, "certificate does not do")):
+            with self.subTest(more=more):
+                self.assertIn(words, self.tool("modules", *self.url, *more, status=status).stderr)
+        plain = self.daemon.rest.url.replace("https", "http")
+        self.tool("modules", "--url", plain, "--token-file", "token", status=69)
 
 
 if __name__ == "__main__":

@@ -145,6 +145,27 @@ static void assert_same(const struct chunk_reader *reader, uint32_t i,
     tide_record_fini(&meant);
 }
 
+/* Any run of records summed up at once is what merging them one by one gives. */
+static void assert_same_sum(struct chunk_reader *reader, const struct chunk_entry *entry,
+                            uint64_t *seed)
+{
+    uint32_t count = reader->view.count;
+    uint32_t first = (uint32_t)tide_any_between(seed, 0, count - 1);
+    uint32_t last = (uint32_t)tide_any_between(seed, first + 1, count);
+    struct tide_record sum, meant;
+
+    tide_record_init(&sum);
+    tide_record_init(&meant);
+    assert_true(chunk_sum(reader, first, last, &sum));
+    for (uint32_t i = first; i < last; i++)
+        tide_record_merge(&meant, entry[i].record);
+    meant.slowest.len = 0;
+    meant.slowest.us = 0;
+    assert_true(tide_record_equal(&sum, &meant));
+    tide_record_fini(&sum);
+    tide_record_fini(&meant);
+}
+
 static void what_goes_into_chunks_comes_out_the_same(void **state)
 {
     uint64_t seed = *(uint64_t *)*state;
@@ -171,6 +192,7 @@ static void what_goes_into_chunks_comes_out_the_same(void **state)
             assert_true(chunk_read_hists(&reader));
             for (uint32_t i = 0; i < took; i++)
                 assert_same(&reader, i, &series->entry[done + i]);
+            assert_same_sum(&reader, &series->entry[done], &seed);
         }
         free_series(series);
     }
@@ -263,6 +285,7 @@ static void wide_records_come_out_the_same(void **state)
             assert_true(chunk_read_fields(&reader, &view) && chunk_read_hists(&reader));
             for (uint32_t i = 0; i < took; i++)
                 assert_same(&reader, i, &series->entry[done + i]);
+            assert_same_sum(&reader, &series->entry[done], &seed);
         }
         free_series(series);
     }
@@ -297,7 +320,8 @@ static void assert_sane(const struct chunk_reader *reader, bool hists)
     assert_int_equal(reader->row[view->count - 1].start_s, view->last_s);
     for (uint32_t i = 0; i < view->count; i++) {
         const struct chunk_row *row = &reader->row[i];
-        const struct tide_tally *tally = &row->tally;
+        const struct tide_record *record = &row->record;
+        const struct tide_tally *tally = &record->tally;
 
         assert_true(i == 0 || row->start_s > reader->row[i - 1].start_s);
         assert_int_equal(row->start_s % view->width_s, 0);
@@ -305,26 +329,25 @@ static void assert_sane(const struct chunk_reader *reader, bool hists)
         assert_true(tally->samples == 0 || tally->min_us <= tally->max_us);
         assert_true(tally->first_us == INT64_MAX ||
                     (tally->first_us > 0 && tally->first_us <= tally->last_us));
-        assert_true(row->instances <= TIDE_INSTANCES_MAX + 1);
-        for (uint32_t k = 0; k < row->instances; k++) {
-            assert_true(k == 0 || row->instance[k].id > row->instance[k - 1].id);
+        assert_true(record->instances <= TIDE_INSTANCES_MAX ||
+                    (record->instances == TIDE_INSTANCES_MAX + 1 &&
+                     record->instance[TIDE_INSTANCES_MAX].id == TIDE_INSTANCE_OVERFLOW));
+        for (uint32_t k = 0; k < record->instances; k++) {
+            assert_true(k == 0 || record->instance[k].id > record->instance[k - 1].id);
             for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++)
-                assert_true(row->instance[k].gauge[gauge].last <=
-                            row->instance[k].gauge[gauge].max);
+                assert_true(record->instance[k].gauge[gauge].last <=
+                            record->instance[k].gauge[gauge].max);
         }
-        assert_true(row->customs.count <= TIDE_CUSTOMS_MAX + 1);
-        for (uint32_t k = 0; k < row->customs.count; k++)
-            assert_sane_custom(&row->customs.item[k], k ? &row->customs.item[k - 1] : NULL, k);
+        assert_true(record->customs.count <= TIDE_CUSTOMS_MAX + 1);
+        for (uint32_t k = 0; k < record->customs.count; k++)
+            assert_sane_custom(&record->customs.item[k], k ? &record->customs.item[k - 1] : NULL,
+                               k);
         if (hists) {
-            uint32_t runs;
-            const struct hist_run *run = chunk_hist(reader, i, &runs);
-            uint64_t total = 0;
+            const struct tide_hist *hist = &record->hist;
+            uint64_t total = tide_hist_total(hist);
 
-            for (uint32_t k = 0; k < runs; k++) {
-                assert_true(run[k].bucket < TIDE_HIST_BUCKETS && run[k].count > 0);
-                assert_true(k == 0 || run[k].bucket > run[k - 1].bucket);
-                total = tide_add_sat(total, run[k].count);
-            }
+            assert_true(hist->len == 0 || (hist->first + hist->len <= TIDE_HIST_BUCKETS &&
+                                           hist->count[0] && hist->count[hist->len - 1]));
             assert_true(total == tally->samples);
         }
     }
@@ -396,6 +419,9 @@ static void a_damaged_chunk_is_refused_or_sane(void **state)
         whole += good;
         for (uint32_t i = 0; good && i < view.count; i += 7)
             chunk_record(&reader, i, &record);
+        /* A sum may pass what its records do not, but nothing else goes wrong. */
+        tide_record_reset(&record);
+        assert_true(chunk_sum(&reader, 0, view.count, &record) || !good);
     }
     print_message("refused %zu, histograms refused %zu, accepted %zu\n", refused, fields, whole);
     assert_true(refused > 1000 && fields > 500);

@@ -370,6 +370,7 @@ static void compare_aggregate(struct world *world, const struct model *model,
                                  (enum tide_tier)tide_any_between(&world->seed, 0, TIDE_TIER_1D),
                              .no_hist = tide_any_between(&world->seed, 0, 3) == 0};
 
+    span.merged = !span.no_hist && tide_any_between(&world->seed, 0, 1);
     span.from_s = tide_floor_s(now_s - tide_any_between(&world->seed, 0, 5 * 86400), interval_s);
     span.to_s =
         span.from_s + interval_s * tide_any_between(&world->seed, 1, 6 * 86400 / interval_s);

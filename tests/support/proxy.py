@@ -22,12 +22,13 @@ CONNECTIONS_MAX = 5000  # of one proxy; more means that a client is going in cir
 class Faults:
     """What is done to one connection. Numbers of acks count from 1."""
 
-    def __init__(self, delay_s=0.0, piece=0, cut_at=None, cut_before_ack=None, swallow=(), reset=False, replay=False,
-                 split_acks=False):
+    def __init__(self, delay_s=0.0, piece=0, cut_at=None, cut_before_ack=None, cut_before_answer=None, swallow=(),
+                 reset=False, replay=False, split_acks=False):
         self.delay_s = delay_s  # before each piece, either way
         self.piece = piece  # pass the client's bytes in pieces of so many
         self.cut_at = cut_at  # cut both sides behind this many bytes of the client's
         self.cut_before_ack = cut_before_ack  # cut when this ack has come: it is on disk, and the client will not know
+        self.cut_before_answer = cut_before_answer  # the same where acks cannot be seen: the next answer behind so many bytes
         self.swallow = frozenset(swallow)  # acks that are not passed on while the connection lives
         self.reset = reset  # cut with a reset instead of an end
         self.replay = replay  # afterwards, say to the daemon once more all that the client said
@@ -207,6 +208,9 @@ class Proxy:
                 if not data:
                     return
                 if self.opaque:
+                    if faults.cut_before_answer is not None and len(said) >= faults.cut_before_answer:
+                        self.count("cut before ack")
+                        raise Cut()
                     self._down(client, faults, data)
                     continue
                 for raw, is_ack in answers.feed(data):

@@ -5,6 +5,7 @@ hide behind the same mistake in an encoder.
 """
 import hashlib
 import socket
+import ssl
 import struct
 import time
 
@@ -58,6 +59,16 @@ def packed(tag, payload, chunk=None, more=None, as_str=False):
 
 def ack_bytes(chunk):
     return pack({"ack": chunk})
+
+
+def client_tls(trusted, certificate=None):
+    """Believes servers with one of the trusted certificates, whatever their name; shows its own, a (file, key) pair."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(trusted)
+    if certificate:
+        context.load_cert_chain(*certificate)
+    return context
 
 
 class Connection:
@@ -192,9 +203,11 @@ class StubbornSender:
     address: a function that returns where the server is now, or None while there is none.
     """
 
-    def __init__(self, address, source=None, give_up_s=60.0, timeout_s=30.0):
+    def __init__(self, address, source=None, give_up_s=60.0, timeout_s=30.0, tls=None, key=None):
         self.address = address
         self.source = source
+        self.tls = tls
+        self.key = key  # to be shown first
         self.timeout_s = timeout_s  # for one ack
         self.give_up_s = give_up_s
         self.peer = None
@@ -211,7 +224,9 @@ class StubbornSender:
                     address = self.address()
                     if address is None:
                         raise ConnectionError("no server now")
-                    self.peer = Connection(address, self.source, self.timeout_s)
+                    self.peer = Connection(address, self.source, self.timeout_s, self.tls)
+                    if self.key and not self.peer.greet(self.key)[1]:
+                        raise AssertionError("the key was refused")
                 self.peer.send(data)
                 first = False
                 answer = self.peer.read_ack()

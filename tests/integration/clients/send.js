@@ -12,6 +12,7 @@ if (ca) {
 const sender = logger.createFluentSender('mod', {
   host, port: Number(port), timeout: 30, eventMode, requireAckResponse: ack === 'ack', ackResponseTimeout: 30000, ...more,
 });
+const begun = Date.now();
 let called = 0;
 sender.on('error', (error) => { console.error(error); process.exit(1); });
 for (let i = 0; i < total; i++) {
@@ -24,7 +25,7 @@ for (let i = 0; i < total; i++) {
       process.exit(1);
     }
     if (++called === total) {
-      sender.end(null, null, () => { console.log('sent ' + total); });
+      sender.end(null, null, () => { console.log('sent ' + total + ' in ' + (Date.now() - begun) + ' ms'); });
     }
   });
 }

@@ -106,7 +106,7 @@ static struct tide_shown any_shown(void)
     if (any(2))
         shown.fields = (1u << TIDE_FIELD_COUNT) - 1;
     for (size_t q = 0; q < shown.quantiles; q++)
-        snprintf(shown.quantile_name[q], TIDE_QUANTILE_NAME_SIZE, "p9%zu_5", q);
+        tide_quantile_name(0.905 + 0.01 * (double)q, shown.quantile_name[q]);
     return shown;
 }
 

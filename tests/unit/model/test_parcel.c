@@ -379,6 +379,117 @@ static void modules_of_one_name_share_a_subject(void **state)
     tide_names_free(names);
 }
 
+/* Four gauges in half a word each, or a word each when one of them does not fit. */
+static void gauges_of_any_size_travel(void **state)
+{
+    static const int64_t values[] = {0, 1, UINT32_MAX, INT64_C(1) << 32, TIDE_GAUGE_VALUE_MAX};
+    const unsigned count = sizeof(values) / sizeof(values[0]);
+    uint64_t seed = *(uint64_t *)*state;
+
+    for (int round = 0; round < 2000; round++) {
+        struct tide_event ev = event_at(NOW_US);
+        struct tide_parcel parcel;
+        struct tide_fact fact;
+
+        ev.instance = round % 2 ? text("one") : text("");
+        ev.correlation = text("an id behind them");
+        ev.has_duration = true;
+        ev.kind = TIDE_EVENT_RESPONSE;
+        ev.gauges = round % 3 ? 15 : (uint8_t)tide_any_between(&seed, 0, 15);
+        for (int g = 0; g < TIDE_GAUGE_COUNT; g++)
+            ev.gauge[g] = values[tide_any_between(&seed, 0, round % 5 ? 2 : count - 1)];
+        tide_parcel_init(&parcel, NULL);
+        tide_parcel_fold(&parcel, &rules, &ev, NOW_US);
+        fact = only_fact(&parcel);
+        assert_int_equal(fact.ev.gauges, ev.gauges);
+        assert_int_equal(fact.time_us, NOW_US);
+        for (int g = 0; g < TIDE_GAUGE_COUNT; g++)
+            if (ev.gauges & 1u << g)
+                assert_int_equal(fact.ev.gauge[g], ev.gauge[g]);
+        assert_int_equal(fact.ev.correlation.len, ev.correlation.len);
+        assert_memory_equal(fact.ev.correlation.start, ev.correlation.start, ev.correlation.len);
+        tide_parcel_fini(&parcel);
+    }
+}
+
+static uint32_t id_len_of(struct tide_names *names, double duration_us, int64_t time_us,
+                          uint32_t before)
+{
+    struct tide_event ev = event_at(time_us);
+    struct tide_parcel parcel;
+    uint32_t at = 0, len;
+    struct tide_fact fact;
+
+    ev.module = text("web");
+    ev.correlation = text("c-1");
+    ev.has_duration = true;
+    ev.duration_us = duration_us;
+    ev.kind = TIDE_EVENT_RESPONSE;
+    tide_parcel_init(&parcel, names);
+    for (uint32_t i = 0; i <= before; i++)
+        tide_parcel_fold(&parcel, &rules, &ev, time_us);
+    while (at < parcel.words)
+        at = tide_fact_read(&parcel, at, &fact);
+    len = fact.ev.correlation.len;
+    tide_parcel_fini(&parcel);
+    return len;
+}
+
+static void an_id_is_left_out_only_where_a_longer_operation_is_known(void **state)
+{
+    const int64_t start_s = NOW_US / 1000000 / rules.interval_s * rules.interval_s;
+    const int64_t first_us = start_s * 1000000, past_us = first_us + rules.interval_s * 1000000;
+    struct tide_names *names = tide_names_new(10);
+    struct tide_memo *memo = tide_names_get(names, "web", 3).memo;
+
+    (void)state;
+    assert_int_equal(id_len_of(names, 5, first_us, 0), 3);
+    tide_memo_tell(memo, start_s, 1000);
+    tide_memo_tell(memo, start_s, 900); /* nothing new */
+    assert_int_equal(id_len_of(names, 999.4, first_us, 0), 0);
+    assert_int_equal(id_len_of(names, 999.4, past_us - 1, 0), 0);
+    assert_int_equal(id_len_of(names, 999.5, first_us, 0), 3); /* as long: the larger id is kept */
+    assert_int_equal(id_len_of(names, 1001, first_us, 0), 3);
+    assert_int_equal(id_len_of(names, 5, first_us - 1, 0), 3);
+    assert_int_equal(id_len_of(names, 5, past_us, 0), 3);
+    assert_int_equal(id_len_of(names, 5, first_us, TIDE_PARCEL_DELTAS), 3); /* or __overflow__'s */
+    tide_memo_tell(memo, start_s - 1000, 1 << 30);                          /* an older interval */
+    assert_int_equal(id_len_of(names, 999, first_us, 0), 0);
+    tide_memo_tell(memo, start_s + rules.interval_s, UINT64_C(1) << 40);
+    assert_int_equal(id_len_of(names, 5, first_us, 0), 3);
+    assert_int_equal(id_len_of(names, 0x1p32 - 2, past_us, 0), 0);
+    assert_int_equal(id_len_of(names, 0x1p32, past_us, 0), 3); /* it cannot tell such apart */
+    tide_names_free(names);
+}
+
+static void short_names_are_told_apart(void **state)
+{
+    struct tide_names *names = tide_names_new(100000);
+    struct tide_subject *subject[4096];
+    char name[24];
+
+    (void)state;
+    for (int round = 0; round < 2; round++)
+        for (unsigned len = 1; len <= 18; len++)
+            for (unsigned i = 0; i < 4096; i++) {
+                struct tide_subject *found;
+
+                memset(name, 'x', sizeof(name));
+                for (unsigned bit = 0; bit < 12; bit++) /* collisions of every part of a name */
+                    if (i >> bit & 1)
+                        name[bit % len] = (char)(name[bit % len] + (int)(bit / len + 1));
+                found = tide_names_get(names, name, len).subject;
+                assert_int_equal(found->len, len);
+                assert_memory_equal(found->name, name, len);
+                if (len == 9) {
+                    if (round)
+                        assert_ptr_equal(subject[i], found);
+                    subject[i] = found;
+                }
+            }
+    tide_names_free(names);
+}
+
 /* ---- memory ---- */
 
 static void a_reset_parcel_is_as_new_and_keeps_its_table_of_names(void **state)
@@ -445,7 +556,7 @@ static void names_beyond_the_tables_bound_are_overflow(void **state)
     for (int round = 0; round < 2; round++)
         for (int i = 0; i < 1000; i++) {
             int len = snprintf(name, sizeof(name), "module-%d", i);
-            struct tide_subject *subject = tide_names_get(names, name, (uint32_t)len);
+            struct tide_subject *subject = tide_names_get(names, name, (uint32_t)len).subject;
 
             if (i < 300) {
                 assert_int_equal(subject->len, len);
@@ -459,7 +570,7 @@ static void names_beyond_the_tables_bound_are_overflow(void **state)
     assert_int_equal(overflow->len, strlen(TIDE_OVERFLOW_MODULE));
     assert_memory_equal(overflow->name, TIDE_OVERFLOW_MODULE, overflow->len);
     assert_true(tide_names_memory(names) <
-                300 * 200 + (40 << 10)); /* the short cut is still as small as at first */
+                300 * 200 + (150 << 10)); /* the short cut has grown once */
     tide_names_free(names);
     tide_names_free(NULL);
 }
@@ -481,6 +592,9 @@ int main(void)
         cmocka_unit_test_prestate(facts_are_read_back_in_order_as_they_were_folded, &seed),
         cmocka_unit_test(long_texts_are_cut),
         cmocka_unit_test(modules_of_one_name_share_a_subject),
+        cmocka_unit_test_prestate(gauges_of_any_size_travel, &seed),
+        cmocka_unit_test(an_id_is_left_out_only_where_a_longer_operation_is_known),
+        cmocka_unit_test(short_names_are_told_apart),
         cmocka_unit_test(a_reset_parcel_is_as_new_and_keeps_its_table_of_names),
         cmocka_unit_test(a_small_parcel_keeps_its_memory_and_a_large_one_gives_it_back),
         cmocka_unit_test(names_beyond_the_tables_bound_are_overflow),

@@ -228,9 +228,8 @@ static const struct {
 static void print_row(FILE *to, const struct chunk_reader *reader, uint32_t i)
 {
     const struct chunk_row *row = &reader->row[i];
-    const struct tide_tally *tally = &row->tally;
-    const struct hist_run *run;
-    uint32_t runs;
+    const struct tide_record *record = &row->record;
+    const struct tide_tally *tally = &record->tally;
 
     fprintf(to, "interval %" PRId64 " revision %" PRIu32 "\n", row->start_s, row->revision);
     fprintf(to,
@@ -245,19 +244,19 @@ static void print_row(FILE *to, const struct chunk_reader *reader, uint32_t i)
     fprintf(to, " health_us %" PRId64 " healthy %d\n", tally->health_us, tally->healthy);
     fprintf(to, "  sum_us %" PRIu64 " min_us %" PRIu64 " max_us %" PRIu64 "\n", tally->sum_us,
             tally->min_us, tally->max_us);
-    for (uint32_t k = 0; k < row->instances; k++)
+    for (uint32_t k = 0; k < record->instances; k++)
         for (int gauge = 0; gauge < TIDE_GAUGE_COUNT; gauge++) {
-            const struct tide_gauge_state *state = &row->instance[k].gauge[gauge];
+            const struct tide_gauge_state *state = &record->instance[k].gauge[gauge];
 
             if (state->count)
                 fprintf(to,
                         "  instance %" PRIu64 " %s count %" PRIu64 " time_us %" PRId64
                         " last %" PRIu64 " max %" PRIu64 " sum %" PRIu64 "\n",
-                        row->instance[k].id, tide_gauge_info[gauge].field, state->count,
+                        record->instance[k].id, tide_gauge_info[gauge].field, state->count,
                         state->time_us, state->last, state->max, state->sum);
         }
-    for (uint32_t k = 0; k < row->customs.count; k++) {
-        const struct tide_custom *custom = &row->customs.item[k];
+    for (uint32_t k = 0; k < record->customs.count; k++) {
+        const struct tide_custom *custom = &record->customs.item[k];
 
         fprintf(to,
                 "  custom %.*s count %" PRIu64 " time_us %" PRId64 " min %" PRId64 " max %" PRId64
@@ -265,10 +264,10 @@ static void print_row(FILE *to, const struct chunk_reader *reader, uint32_t i)
                 custom->len, custom->name, custom->count, custom->time_us, custom->min, custom->max,
                 custom->last, (uint64_t)(custom->sum >> 64), (uint64_t)custom->sum);
     }
-    run = chunk_hist(reader, i, &runs);
     fprintf(to, "  buckets");
-    for (uint32_t k = 0; k < runs; k++)
-        fprintf(to, " %" PRIu32 ":%" PRIu64, run[k].bucket, run[k].count);
+    for (unsigned k = 0; k < record->hist.len; k++)
+        if (record->hist.count[k])
+            fprintf(to, " %u:%" PRIu64, record->hist.first + k, record->hist.count[k]);
     fprintf(to, "\n");
 }
 
@@ -423,7 +422,7 @@ static void fields_are_read_without_the_histograms(void **state)
     memset(blob.start + (view.fields_end - blob.start), 0xff,
            (size_t)(view.hists_end - view.fields_end));
     assert_true(chunk_read_fields(&reader, &view));
-    assert_int_equal(reader.row[59].tally.requests, series->record[59].tally.requests);
+    assert_int_equal(reader.row[59].record.tally.requests, series->record[59].tally.requests);
     assert_false(chunk_read_hists(&reader));
     chunk_reader_fini(&reader);
     blob_fini(&blob);
@@ -471,7 +470,7 @@ static void a_record_larger_than_a_page_goes_alone(void **state)
     assert_true(blob.len > CHUNK_PAYLOAD_MAX);
     read_whole(&reader, blob.start, blob.len);
     assert_int_equal(reader.view.count, 1);
-    assert_int_equal(reader.row[0].instances, TIDE_INSTANCES_MAX + 1);
+    assert_int_equal(reader.row[0].record.instances, TIDE_INSTANCES_MAX + 1);
     chunk_reader_fini(&reader);
     blob_fini(&blob);
     end_series(series);
@@ -497,7 +496,7 @@ static void sums_of_two_need_not_be_their_ends(void **state)
     assert_int_equal(chunk_encode(&blob, series->entry, 4, 30, CHUNK_PAYLOAD_MAX), 4);
     read_whole(&reader, blob.start, blob.len);
     for (uint32_t i = 0; i < 4; i++)
-        assert_true(tide_customs_equal(&reader.row[i].customs, &series->record[i].customs));
+        assert_true(tide_customs_equal(&reader.row[i].record.customs, &series->record[i].customs));
     chunk_reader_fini(&reader);
     blob_fini(&blob);
     end_series(series);

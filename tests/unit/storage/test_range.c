@@ -187,6 +187,58 @@ static void a_slow_walk_renews_its_transaction_and_gives_everything_once(void **
             }
 }
 
+/* With the first record of "a" the writer corrects folded history of "b", folds on, which applies
+ * that, and corrects "b" once more. */
+static bool correct_under_it(void *arg, uint32_t module, int64_t start_s,
+                             const struct tide_record *record, unsigned flags)
+{
+    struct slow *slow = arg;
+    struct world *world = slow->world;
+
+    (void)start_s;
+    (void)flags;
+    slow->sum[module] += record->tally.requests;
+    if (!slow->fold)
+        return true;
+    slow->fold = false;
+    assert_int_equal(module, 1);
+    must_commit_one(world, "b", (B_S + (HOURS - 1) * 3600 + 605) * 1000000);
+    must_commit_one(world, "a", world->now_us);
+    advance(world, 2 * 3600);
+    must_commit_one(world, "a", world->now_us);
+    advance(world, 60);
+    must_seal(world);
+    must_upkeep(world);
+    assert_true(world->store->fold.hours_upto_s > B_S + HOURS * 3600);
+    assert_int_equal(table_entries(world, TABLE_CORRECTION), 0);
+    must_commit_one(world, "b", (B_S + (HOURS - 1) * 3600 + 905) * 1000000);
+    assert_int_equal(table_entries(world, TABLE_CORRECTION), 1);
+    return true;
+}
+
+/* What is still to come is as of the newer commit then: with what that has late, applied or not. */
+static void a_sweep_whose_history_was_corrected_meanwhile_lists_late_events_again(void **state)
+{
+    (void)state;
+    for (int t = 0; t <= TIDE_TIER_1H; t++) {
+        struct world world;
+        struct slow slow = {.world = &world, .fold = true};
+        struct tide_span span = all_of((enum tide_tier)t);
+        struct tide_snapshot *snapshot;
+
+        begin_three_hours(&world);
+        must_upkeep(&world);
+        assert_int_equal(world.store->fold.hours_upto_s, B_S + HOURS * 3600);
+        snapshot = must_look(&world);
+        assert_int_equal(tide_snapshot_sweep_range(snapshot, &span, NULL, correct_under_it, &slow),
+                         TIDE_OK);
+        tide_snapshot_close(snapshot);
+        assert_int_equal(slow.sum[1], PER_MODULE);
+        assert_int_equal(slow.sum[2], PER_MODULE + 2);
+        world_end(&world);
+    }
+}
+
 struct overtaken {
     struct world *world;
     unsigned given;
@@ -399,6 +451,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(pieces_cover_a_range_with_the_coarsest_records_that_fit, &seed),
         cmocka_unit_test(a_slow_walk_renews_its_transaction_and_gives_everything_once),
+        cmocka_unit_test(a_sweep_whose_history_was_corrected_meanwhile_lists_late_events_again),
         cmocka_unit_test(a_walk_goes_on_in_chunks_when_its_rows_are_folded_and_deleted),
         cmocka_unit_test(readers_that_wait_are_few_and_hold_nothing),
         cmocka_unit_test(what_a_tier_keeps_no_longer_is_not_served_though_it_is_there),

@@ -188,7 +188,7 @@ static void urls_are_checked(void **state)
 {
     static const char *const bad[] = {"",
                                       "127.0.0.1:8640",
-                                      "https://127.0.0.1:8640",
+                                      "ftp://127.0.0.1:8640",
                                       "http://",
                                       "http://user@host",
                                       "http://host:port",

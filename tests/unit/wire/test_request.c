@@ -158,6 +158,25 @@ static void elements_behind_the_option_are_ignored(void **state)
     assert_int_equal(request.chunk_len, 3);
 }
 
+static void message_with_an_odd_time_is_acked(void **state)
+{
+    struct tide_request request;
+
+    (void)state;
+    assert_int_equal(parse(tide_pack("['t',[1,{}],{'module_id':'a'},{'chunk':'cc'}]"), &request),
+                     TIDE_OK);
+    assert_int_equal(request.mode, TIDE_MODE_FORWARD);
+    assert_int_equal(request.entry_count, 2); /* neither is an entry */
+    assert_int_equal(request.chunk_len, 3);
+    assert_false(request.bad_option);
+    assert_int_equal(parse(tide_pack("['t','now',{'module_id':'a'},{'chunk':'cc'}]"), &request),
+                     TIDE_OK);
+    assert_int_equal(request.mode, TIDE_MODE_PACKED);
+    assert_int_equal(request.chunk_len, 3);
+    assert_int_equal(parse(tide_pack("['t',[1,{}],{'module_id':'a'},5]"), &request), TIDE_OK);
+    assert_null(request.chunk);
+}
+
 static void chunk_is_kept_as_it_came(void **state)
 {
     static const struct {
@@ -415,6 +434,7 @@ int main(void)
         cmocka_unit_test(absent_options_come_in_three_ways),
         cmocka_unit_test(odd_options_count_as_none),
         cmocka_unit_test(elements_behind_the_option_are_ignored),
+        cmocka_unit_test(message_with_an_odd_time_is_acked),
         cmocka_unit_test(chunk_is_kept_as_it_came),
         cmocka_unit_test(chunk_id_is_bounded),
         cmocka_unit_test(compression_is_known_or_not),
