@@ -30,10 +30,12 @@ void tide_input_init(struct tide_shard *shard)
     const size_t frame = cfg->max_frame_bytes + TIDE_INPUT_SLACK;
     const size_t all = cfg->max_input_bytes ? cfg->max_input_bytes : TIDE_INPUT_BYTES;
     const size_t share = all / cfg->threads;
+    /* What the favoured one may take, and what the read that reaches the budget leaves over. */
+    const size_t aside = frame + TIDE_SMALL_INPUT + TIDE_READ_BYTES;
 
     shard->small_max = share / 4;
     shard->input_max =
-        share - shard->small_max > 2 * frame ? share - shard->small_max - frame : frame;
+        share - shard->small_max > aside + frame ? share - shard->small_max - aside : frame;
     TAILQ_INIT(&shard->holders);
 }
 

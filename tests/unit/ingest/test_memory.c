@@ -2,7 +2,7 @@
 #include "fixture.h"
 
 /* Of this 64 MiB are for large frames, but for one that may always go on. */
-#define INPUT_BYTES (((64u + 16u) << 20) / 3 * 4)
+#define INPUT_BYTES ((((64u + 16u) << 20) + (320u << 10)) / 3 * 4)
 
 /* [t, bin of len bytes: the header alone */
 static void declare(int fd, uint32_t len)
