@@ -97,12 +97,7 @@ static bool slice_is_spent(const struct slice *slice)
 /* False: nothing there, or a failure, which fails the transaction. */
 static bool there(struct slice *slice, int code)
 {
-    struct txn *txn = &slice->slices.txn;
-
-    if (code && code != MDB_NOTFOUND && !txn->rc) {
-        txn->lmdb = code;
-        txn->rc = tide_rc_from_lmdb(code);
-    }
+    txn_check(&slice->slices.txn, code);
     return code == 0;
 }
 

@@ -33,10 +33,7 @@ static enum tide_rc slice_end(struct tide_store *store, struct txn *txn, int cod
     struct store_state next = store->state;
     enum tide_rc rc;
 
-    if (code && code != MDB_NOTFOUND && !txn->rc) {
-        txn->rc = tide_rc_from_lmdb(code);
-        txn->lmdb = code;
-    }
+    txn_check(txn, code);
     next.commit_seq++;
     schema_put_state(txn, &next);
     if ((rc = txn_end(txn, err)))

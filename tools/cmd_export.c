@@ -25,8 +25,9 @@ struct export
     struct tide_store *store;
     struct tide_snapshot *snapshot;
     struct tide_sheet sheet;
-    const char *glob; /* NULL: all modules */
-    bool lives;       /* the whole time is exported, so what is left of a life can be told */
+    const char *glob;           /* NULL: all modules */
+    struct tide_module *module; /* by id, asked once: the snapshot keeps what it sums up for it */
+    bool lives; /* the whole time is exported, so what is left of a life can be told */
     struct tide_record *rest; /* by module: its life less what was exported */
     uint64_t records;
     uint64_t began_bytes, growth_bytes;
@@ -36,14 +37,10 @@ struct export
 static bool want(void *arg, uint32_t module)
 {
     struct export *export = arg;
-    struct tide_module known;
 
     if (!export->glob)
         return true;
-    if (module == TIDE_FLEET)
-        return false;
-    tide_snapshot_module(export->snapshot, module, &known);
-    return fnmatch(export->glob, known.name, 0) == 0;
+    return module != TIDE_FLEET && fnmatch(export->glob, export->module[module].name, 0) == 0;
 }
 
 static uint64_t less(uint64_t whole, uint64_t part)
@@ -78,13 +75,11 @@ static bool take(void *arg, uint32_t module, enum tide_tier tier, int64_t start_
     struct export *export = arg;
     struct tide_sheet *sheet = &export->sheet;
     char start[TIDE_TIME_TEXT_SIZE];
-    struct tide_module known;
 
     tide_sheet_put(sheet, TIDE_COLUMN_KIND, "\"record\"");
-    if (module != TIDE_FLEET) {
-        tide_snapshot_module(export->snapshot, module, &known);
-        tide_sheet_string(sheet, TIDE_COLUMN_MODULE, known.name, known.name_len);
-    }
+    if (module != TIDE_FLEET)
+        tide_sheet_string(sheet, TIDE_COLUMN_MODULE, export->module[module].name,
+                          export->module[module].name_len);
     tide_sheet_put(sheet, TIDE_COLUMN_TIER, "\"%s\"", tide_tier_info[tier].name);
     tide_sheet_put(sheet, TIDE_COLUMN_START, "\"%s\"", tide_time_text(start, start_s * 1000000));
     if (flags)
@@ -115,16 +110,13 @@ static bool go_on(void *arg, double share)
 
 static void begin_lives(struct export *export, uint32_t modules)
 {
-    struct tide_module known;
-
     export->rest = calloc(modules + 1, sizeof(*export->rest));
     if (!export->rest)
         abort();
     for (uint32_t id = 1; id <= modules; id++) {
         tide_record_init(&export->rest[id]);
-        tide_snapshot_module(export->snapshot, id, &known);
-        tide_tally_merge(&export->rest[id].tally, &known.total->tally);
-        tide_hist_merge(&export->rest[id].hist, &known.total->hist);
+        tide_tally_merge(&export->rest[id].tally, &export->module[id].total->tally);
+        tide_hist_merge(&export->rest[id].hist, &export->module[id].total->hist);
     }
 }
 
@@ -140,13 +132,12 @@ static void print_life(struct export *export, uint32_t id)
 {
     struct tide_sheet *sheet = &export->sheet;
     struct tide_record *rest = &export->rest[id];
-    struct tide_module known;
+    const struct tide_module *known = &export->module[id];
 
-    tide_snapshot_module(export->snapshot, id, &known);
-    if (is_nothing(rest) && !known.last_error_us)
+    if (is_nothing(rest) && !known->last_error_us)
         return;
     tide_sheet_put(sheet, TIDE_COLUMN_KIND, "\"lifetime\"");
-    tide_sheet_string(sheet, TIDE_COLUMN_MODULE, known.name, known.name_len);
+    tide_sheet_string(sheet, TIDE_COLUMN_MODULE, known->name, known->name_len);
     if (rest->tally.samples == 0) {
         rest->tally.min_us = UINT64_MAX;
         rest->tally.max_us = rest->tally.sum_us = 0;
@@ -155,10 +146,10 @@ static void print_life(struct export *export, uint32_t id)
     }
     if (!is_nothing(rest))
         tide_sheet_record(sheet, rest);
-    if (known.last_error_us) {
-        tide_sheet_string(sheet, TIDE_COLUMN_LAST_ERROR, known.last_error,
-                          strlen(known.last_error));
-        tide_sheet_put(sheet, TIDE_COLUMN_LAST_ERROR_US, "%" PRId64, known.last_error_us);
+    if (known->last_error_us) {
+        tide_sheet_string(sheet, TIDE_COLUMN_LAST_ERROR, known->last_error,
+                          strlen(known->last_error));
+        tide_sheet_put(sheet, TIDE_COLUMN_LAST_ERROR_US, "%" PRId64, known->last_error_us);
     }
     tide_sheet_end(sheet);
 }
@@ -202,12 +193,18 @@ static enum tide_rc print_all(struct export *export, int64_t from_s, int64_t to_
     uint32_t modules = tide_snapshot_info(export->snapshot)->modules;
     enum tide_rc rc;
 
+    export->module = calloc(modules + 1, sizeof(*export->module));
+    if (!export->module)
+        abort();
+    for (uint32_t id = 1; id <= modules; id++)
+        tide_snapshot_module(export->snapshot, id, &export->module[id]);
     print_store(export);
     if (export->lives)
         begin_lives(export, modules);
     rc = tide_snapshot_whole(export->snapshot, &whole, err);
     if (export->lives)
         end_lives(export, modules, rc == TIDE_OK);
+    free(export->module);
     if (rc)
         return rc;
     tide_sheet_put(&export->sheet, TIDE_COLUMN_KIND, "\"end\"");

@@ -1,4 +1,5 @@
 #include "config.h"
+#include "show.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -66,6 +67,7 @@ static struct tide_config loaded(const struct sources *sources)
 
     if (load(sources, &config, &err))
         fail_msg("refused: %s", err.text);
+    tide_settings_fini(&config.settings); /* where each value came from is shown elsewhere */
     return config;
 }
 

@@ -239,6 +239,56 @@ static void a_sweep_whose_history_was_corrected_meanwhile_lists_late_events_agai
     }
 }
 
+/* With the first record that is given, history of "b" that is still to come is corrected, and the
+ * transaction is too old. */
+static bool correct_and_wait(void *arg, uint32_t module, int64_t start_s,
+                             const struct tide_record *record, unsigned flags)
+{
+    struct slow *slow = arg;
+
+    (void)start_s;
+    (void)flags;
+    slow->sum[module] += record->tally.requests;
+    if (slow->fold)
+        must_commit_one(slow->world, "b", (B_S + 5) * 1000000);
+    slow->fold = false;
+    advance(slow->world, 1);
+    return true;
+}
+
+/* Nothing was folded, so it goes on as of the same commit. */
+static void
+what_came_late_since_a_walk_began_is_left_out_when_it_renews_its_transaction(void **state)
+{
+    (void)state;
+    for (int folded = 0; folded < 2; folded++)
+        for (int what = 0; what < 3; what++)
+            for (int t = 0; t <= TIDE_TIER_1H; t++) {
+                struct tide_span span = all_of((enum tide_tier)t);
+                struct tide_snapshot *snapshot;
+                struct world world;
+                struct slow slow = {.world = &world, .fold = true};
+                size_t corrections;
+
+                begin_three_hours(&world);
+                if (folded)
+                    must_upkeep(&world);
+                corrections = table_entries(&world, TABLE_CORRECTION);
+                snapshot = must_look(&world);
+                assert_int_equal(what < 2 ? tide_snapshot_range(snapshot, what ? 2 : TIDE_FLEET,
+                                                                &span, correct_and_wait, &slow)
+                                          : tide_snapshot_sweep_range(snapshot, &span, NULL,
+                                                                      correct_and_wait, &slow),
+                                 TIDE_OK);
+                tide_snapshot_close(snapshot);
+                assert_int_equal(table_entries(&world, TABLE_CORRECTION), corrections + 1);
+                assert_int_equal(slow.sum[TIDE_FLEET], what ? 0 : 2 * PER_MODULE);
+                assert_int_equal(slow.sum[1], what < 2 ? 0 : PER_MODULE);
+                assert_int_equal(slow.sum[2], what ? PER_MODULE : 0);
+                world_end(&world);
+            }
+}
+
 struct overtaken {
     struct world *world;
     unsigned given;
@@ -452,6 +502,8 @@ int main(void)
         cmocka_unit_test_prestate(pieces_cover_a_range_with_the_coarsest_records_that_fit, &seed),
         cmocka_unit_test(a_slow_walk_renews_its_transaction_and_gives_everything_once),
         cmocka_unit_test(a_sweep_whose_history_was_corrected_meanwhile_lists_late_events_again),
+        cmocka_unit_test(
+            what_came_late_since_a_walk_began_is_left_out_when_it_renews_its_transaction),
         cmocka_unit_test(a_walk_goes_on_in_chunks_when_its_rows_are_folded_and_deleted),
         cmocka_unit_test(readers_that_wait_are_few_and_hold_nothing),
         cmocka_unit_test(what_a_tier_keeps_no_longer_is_not_served_though_it_is_there),
